@@ -1,0 +1,66 @@
+# Run `make` to see what there is.
+
+PYTHON ?= python3
+BIN := .venv/bin
+URL ?= ws://127.0.0.1:8000/v1/ws
+VENV := .venv/.installed
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
+
+.DEFAULT_GOAL := help
+.PHONY: help run chat check unit test contract e2e bench lock env clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV) ## run the whole of Warren here, without containers; Ctrl-C stops it
+	@$(BIN)/python -m deploy.local.run
+
+chat: $(VENV) ## chat in this terminal: make chat USER=alice TO=bob
+	@$(if $(filter command,$(firstword $(origin USER))),,$(error say who you are: make chat USER=alice TO=bob))
+	@$(if $(TO),,$(error say whom you chat with: make chat USER=alice TO=bob))
+	@$(BIN)/python -m client.chat --user $(USER) --to $(TO) --url $(URL)
+
+check: $(VENV) ## format, lint, types, import rules, and the tests that need nothing real
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory unit
+
+unit: $(VENV) ## unit and slice tests: no network, no process
+	PYTHONASYNCIODEBUG=1 $(BIN)/pytest -q tests/unit tests/slice
+
+test: unit ## every test; the last two suites start a private RabbitMQ and MongoDB on free ports
+	$(BIN)/pytest -q tests/contract tests/e2e
+
+contract: $(VENV) ## each port's suite over each implementation
+	$(BIN)/pytest -q tests/contract
+
+e2e: $(VENV) ## real processes, broker, database and sockets, with crashes
+	$(BIN)/pytest -q tests/e2e
+
+bench: $(VENV) ## load a stack of its own and say what it did: make bench ARGS='…'
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lock: $(VENV) ## write requirements.lock from pyproject.toml: make lock ARGS=--upgrade
+	$(BIN)/pip install -q uv
+	$(BIN)/uv pip compile -q --universal --all-extras --no-emit-index-url --no-header --python-version 3.11 \
+		$(ARGS) pyproject.toml -o requirements.lock
+
+env: $(VENV) ## write .env.example from the settings classes
+	$(BIN)/python -m deploy.local.env_example > .env.example
+
+clean: ## remove .venv and the caches; the data in .warren stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Warren needs Python 3.11 or later; name one with make PYTHON=/path/to/python3'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(AS_ROOT) apt-get install -y -q python3-venv || \
+		{ echo 'Python cannot make virtual environments here; install python3-venv'; exit 1; }
+	@echo 'Installing Warren into .venv …'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install -q --disable-pip-version-check -r requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@

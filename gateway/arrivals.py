@@ -1,0 +1,23 @@
+"""What a gateway does when its queue was opened: whatever came before is lost to the queue, not to history."""
+
+from gateway.announcer import Announcer
+from gateway.catch_up import CatchUps
+from gateway.hub import Hub
+from gateway.ingress import Ingress
+
+
+class Arrivals:
+    """Follows the queue of this gateway: it is new each time it is opened, and empty."""
+
+    def __init__(self, hub: Hub, announcer: Announcer, catch_ups: CatchUps, ingress: Ingress) -> None:
+        self._hub = hub
+        self._announcer = announcer
+        self._catch_ups = catch_ups
+        self._ingress = ingress
+
+    async def reopened(self) -> None:
+        """Catch up every session, tell everybody of all of them, ask again for answers. Raises: Unavailable."""
+        for session in self._hub:
+            self._catch_ups.request(session.feed)
+        await self._announcer.announce_all()
+        self._ingress.post_again()

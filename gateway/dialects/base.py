@@ -1,0 +1,183 @@
+"""What a dialect is: one wire language without I/O. Frames in, requests out; events in, frames out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Protocol, TypeAlias
+
+import msgspec
+
+from gateway.disconnects import Disconnect
+from shared.commands import Acknowledge, SendMessage, SetTyping
+from shared.errors import ErrorBody, WarrenError
+from shared.events import (
+    ConversationCreated,
+    DeviceInfo,
+    MessageFailed,
+    MessageStored,
+    ReceiptAdvanced,
+    Stored,
+    TypingChanged,
+)
+from shared.history_api import MessagePage, SyncAnswer
+from shared.ids import ConversationId, DeviceId, MessageId, SessionId, UserId
+
+Frame: TypeAlias = str
+
+
+# --- what a client may ask for, besides the commands
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """Who the client is and what it has. `echo` False: what this session sends is not pushed back to it."""
+
+    token: str | None = None
+    device: DeviceInfo | None = None
+    since: str | None = None
+    echo: bool = True
+
+
+class FetchHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a conversation's messages."""
+
+    conversation_id: ConversationId
+    before: int | None = None
+    after: int | None = None
+    limit: int = 50
+
+
+class Synchronise(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything since a position."""
+
+    since: str | None = None
+    versions: dict[ConversationId, int] = {}
+
+
+Wish: TypeAlias = SendMessage | Acknowledge | SetTyping | Hello | FetchHistory | Synchronise
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A wish, and the id of the frame that made it: with one, it gets exactly one answer."""
+
+    wish: Wish
+    reply_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Frames to send back as they are: the dialect needs nobody to answer."""
+
+    frames: Sequence[Frame]
+
+
+class BadFrame(Exception):
+    """A frame that asks for nothing that can be done. `unreadable`: it was not even a frame of this wire."""
+
+    def __init__(self, error: WarrenError, *, reply_to: str | None = None, unreadable: bool = False) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.reply_to = reply_to
+        self.unreadable = unreadable
+
+
+# --- what a session is told, besides the events
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The broker has the message safe; whether it is stored follows as a receipt."""
+
+    message_id: MessageId
+    conversation_id: ConversationId
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What was asked is done, and there is nothing to tell."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server takes at most from this client."""
+
+    max_frame_bytes: int
+    max_content_bytes: int
+    max_metadata_bytes: int
+    max_in_flight: int
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The session is open; pushes begin after `since`."""
+
+    session_id: SessionId
+    user_id: UserId
+    device_id: DeviceId
+    heartbeat_s: float
+    since: str
+    limits: Limits
+
+
+class StoredLate(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that was answered as accepted is stored now."""
+
+    sender_id: UserId
+    at: datetime
+    stored: Stored
+
+
+class Lagged(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages from `from_seq` up to just before `before` are not pushed: too many of them; fetch them."""
+
+    conversation_id: ConversationId
+    from_seq: int
+    before: int | None = None
+
+
+Answer: TypeAlias = Stored | Accepted | ConversationCreated | MessagePage | SyncAnswer | Welcome | Done
+Pushed: TypeAlias = MessageStored | ReceiptAdvanced | TypingChanged | MessageFailed | StoredLate | Lagged
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The authenticated user, as the sender of what the frames ask for."""
+
+    user_id: UserId
+    name: str
+
+
+class Dialect(Protocol):
+    """One wire language, without I/O, one instance per session."""
+
+    name: ClassVar[str]
+    subprotocols: ClassVar[tuple[str, ...]]  # those it answers to, the best first
+
+    @property
+    def variant(self) -> str:
+        """Name how events are written here: sessions of one variant share the encoded frames."""
+        ...
+
+    def opened(self, caller: Caller) -> None:
+        """Take note of who the client turned out to be."""
+        ...
+
+    def receive(self, frame: Frame | None) -> Sequence[Request | Reply]:
+        """Decode one frame; None: it was binary. Raises: BadFrame (the session answers with `refuse`)."""
+        ...
+
+    def render(self, event: Pushed) -> Sequence[Frame]:
+        """Encode an event; empty when the dialect has no word for it."""
+        ...
+
+    def answer(self, answer: Answer, *, reply_to: str) -> Sequence[Frame]:
+        """Encode what a request came to."""
+        ...
+
+    def welcome(self, welcome: Welcome) -> Sequence[Frame]:
+        """Encode that the session is open."""
+        ...
+
+    def refuse(self, error: ErrorBody, *, reply_to: str | None) -> Sequence[Frame]:
+        """Encode why something was not done."""
+        ...
+
+    def close(self, disconnect: Disconnect, *, retry_after_ms: int | None) -> Sequence[Frame]:
+        """Encode the last words before the close."""
+        ...

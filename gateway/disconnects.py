@@ -1,0 +1,30 @@
+"""Why the server closes a socket: the closed table of close codes. The code tells whether to reconnect."""
+
+from enum import Enum
+
+_RECONNECT = range(3000, 3100)
+
+
+class Disconnect(Enum):
+    """A close code with its reason. 3000 to 3099: reconnect, to any gateway; 3500 to 3599: do not."""
+
+    DRAIN = 3000, "This gateway is stopping."
+    SLOW = 3001, "Too much waits to be read."
+    HEARTBEAT = 3002, "Nothing was heard from the client."
+    INTERNAL = 3003, "Something went wrong here."
+    CROWDED = 3004, "Too many connections of this user or address."
+    UNAUTHENTICATED = 3500, "No valid token was given."
+    TOKEN_EXPIRED = 3501, "The token has expired."
+    KICKED = 3502, "An administrator closed this session."
+    REPLACED = 3503, "The same device connected again."
+    PROTOCOL_ERRORS = 3504, "Too many frames in a row could not be read."
+    BANNED = 3505, "This user may not connect."
+
+    def __init__(self, code: int, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+
+    @property
+    def reconnect(self) -> bool:
+        """Whether the client should try again."""
+        return self.code in _RECONNECT

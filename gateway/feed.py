@@ -1,0 +1,249 @@
+"""What one session is pushed, in order: repeats are dropped, gaps filled from history before it goes on."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from enum import Enum, auto
+from typing import TypeAlias
+
+from msgspec.structs import replace
+
+from gateway import metrics
+from gateway.dialects.base import Dialect, Frame, Lagged, Pushed
+from gateway.outbox import Outbox
+from shared.commands import Stage
+from shared.events import Message, MessageFailed, MessageStored, ReceiptAdvanced, TypingChanged
+from shared.history_api import Changes, Conversation, SyncAnswer
+from shared.ids import ConversationId, UserId
+from shared.position import Position, Verdict
+
+MAX_OWN = 10_000
+
+
+class Push:
+    """An event on its way to many sessions: encoded once for all that write it alike."""
+
+    __slots__ = ("_frames", "event")
+
+    def __init__(self, event: Pushed) -> None:
+        self.event = event
+        self._frames: dict[str, tuple[Frame, ...]] = {}
+
+    def frames(self, dialect: Dialect) -> tuple[Frame, ...]:
+        """Give the event's frames in this dialect."""
+        frames = self._frames.get(dialect.variant)
+        if frames is None:
+            frames = self._frames[dialect.variant] = tuple(dialect.render(self.event))
+        return frames
+
+
+class Flow(Enum):
+    """Whether pushes go out, and if not, what they wait for."""
+
+    LIVE = auto()
+    HELD = auto()  # an answer of history
+    AWAITING_SYNC = auto()  # the client's own sync, for some seconds
+    LAGGING = auto()  # the client reads too slowly: pushes are dropped, and fetched again once it has caught up
+    CLOSED = auto()
+
+
+class _Pushed:
+    """The unbroken run of one conversation's versions that this session was pushed."""
+
+    __slots__ = ("first_version", "last_seq", "last_version")
+
+    def __init__(self, version: int) -> None:
+        self.first_version = version
+        self.last_version = version
+        self.last_seq = 0
+
+    def __contains__(self, version: int) -> bool:
+        return self.first_version <= version <= self.last_version
+
+
+CatchUp: TypeAlias = Callable[["Feed"], None]
+
+
+class Feed:
+    """The order of one session's pushes.
+
+    Live events are judged by the session's position. Whoever asks history on the feed's behalf holds `lock`, calls
+    `hold`, and then `catch_up` or `sync` with the answer, and `release`.
+    """
+
+    def __init__(
+        self,
+        *,
+        user_id: UserId,
+        dialect: Dialect,
+        outbox: Outbox,
+        position: Position,
+        max_held: int,
+        wants: CatchUp,
+    ) -> None:
+        self.user_id = user_id
+        self.position = position
+        self.lock = asyncio.Lock()
+        self.flow = Flow.HELD
+        self._dialect = dialect
+        self._outbox = outbox
+        self._max_held = max_held
+        self._wants = wants
+        self._held: list[Push] = []
+        self._dropped = False  # something that should have been held was not
+        self._pushed: dict[ConversationId, _Pushed] = {}
+        self._own: dict[str, None] = {}  # client ids that this session sent and does not want back
+
+    # --- live events
+
+    def offer(self, push: Push) -> None:
+        """Push an event, or hold it back, or drop it where the session has it. Never waits."""
+        event = push.event
+        if isinstance(event, MessageFailed):
+            self._outbox.put(push.frames(self._dialect))  # history could not tell of it again
+        elif self.flow is not Flow.LIVE:
+            self._hold(push)
+        elif isinstance(event, MessageStored):
+            self._offer_message(push, event)
+        elif isinstance(event, TypingChanged) and self._outbox.crowded:
+            metrics.DROPPED.labels("ephemeral").inc()
+        else:
+            self._outbox.put(push.frames(self._dialect))
+
+    def _offer_message(self, push: Push, event: MessageStored) -> None:
+        if self._outbox.crowded:
+            self._fall_behind()
+            return
+        match self.position.judge(event):
+            case Verdict.NEXT:
+                self._push(push, event.message)
+            case Verdict.GAP:
+                metrics.GAPS.inc()
+                self._wants(self)
+                self._hold(push)
+            case Verdict.REPEAT:
+                pass
+
+    def _push(self, push: Push, message: Message) -> None:
+        conversation_id = message.conversation_id
+        self.position.advance(conversation_id, message.version)
+        pushed = self._pushed.get(conversation_id)
+        if pushed is None:
+            pushed = self._pushed[conversation_id] = _Pushed(message.version)
+        pushed.last_version = message.version
+        pushed.last_seq = message.seq
+        if self._own and message.sender_id == self.user_id and message.client_id in self._own:
+            del self._own[message.client_id]
+            return
+        self._outbox.put(push.frames(self._dialect))
+
+    def _hold(self, push: Push) -> None:
+        if self.flow in (Flow.LAGGING, Flow.CLOSED) or isinstance(push.event, TypingChanged):
+            metrics.DROPPED.labels("lagging" if self.flow is Flow.LAGGING else "ephemeral").inc()
+        elif len(self._held) < self._max_held:
+            self._held.append(push)
+        else:
+            self._dropped = True
+
+    def _fall_behind(self) -> None:
+        metrics.LAGS.inc()
+        self.flow = Flow.LAGGING
+        self._held.clear()
+
+    def written(self) -> None:
+        """Take note that the client has read everything that was put before."""
+        if self.flow is Flow.LAGGING and not self._outbox.crowded:
+            self.flow = Flow.HELD
+            self._wants(self)
+
+    # --- what the session's own sends need
+
+    def leave_out(self, client_id: str) -> None:
+        """Do not push the message of this client id back to the session that sends it."""
+        if len(self._own) >= MAX_OWN:
+            del self._own[next(iter(self._own))]
+        self._own[client_id] = None
+
+    # --- catching up
+
+    def await_sync(self, position: Position) -> None:
+        """Hold the pushes for a client that resumes from this position and will sync."""
+        self.position = position
+        self.flow = Flow.AWAITING_SYNC
+
+    def hold(self) -> None:
+        """Hold the pushes while history is asked."""
+        if self.flow is not Flow.CLOSED:
+            self.flow = Flow.HELD
+
+    def catch_up(self, answer: SyncAnswer) -> bool:
+        """Push what the session lacks. False: the client reads too slowly to be told everything now."""
+        floor = self.position.floor
+        for changes in answer.conversations:
+            if self._outbox.crowded:
+                self._fall_behind()
+                return False
+            if changes.limited:
+                self._jump(changes)
+            for event in changes.events:
+                if self.position.judge(event) is not Verdict.REPEAT:
+                    self._push(Push(event), event.message)
+            for receipt in _receipts_since(floor, changes.conversation):
+                self._outbox.put(self._dialect.render(receipt))
+        self.position = Position.from_token(answer.since)
+        return True
+
+    def sync(self, answer: SyncAnswer) -> SyncAnswer:
+        """Move on to where the client's own sync brings it; gives the answer without what it was pushed already."""
+        self.position = Position.from_token(answer.since)
+        return replace(answer, conversations=tuple(self._without_pushed(changes) for changes in answer.conversations))
+
+    def release(self) -> None:
+        """Let the pushes go on: first those that were held."""
+        if self.flow is not Flow.HELD:
+            return
+        self.flow = Flow.LIVE
+        held, self._held = self._held, []
+        if self._dropped:
+            self._dropped = False
+            self._wants(self)
+        for push in held:
+            self.offer(push)
+
+    def close(self) -> None:
+        """Push nothing any more."""
+        self.flow = Flow.CLOSED
+        self._held.clear()
+
+    def _jump(self, changes: Changes) -> None:
+        """Go on with the newest page: too much is missing to push it all, so the client is told to fetch it."""
+        conversation_id = changes.conversation.id
+        pushed = self._pushed.pop(conversation_id, None)
+        from_seq = pushed.last_seq + 1 if pushed else 1
+        lagged = Lagged(conversation_id=conversation_id, from_seq=from_seq, before=changes.before)
+        self._outbox.put(self._dialect.render(lagged))
+
+    def _without_pushed(self, changes: Changes) -> Changes:
+        pushed = self._pushed.get(changes.conversation.id)
+        if pushed is None:
+            return changes
+        events = tuple(event for event in changes.events if event.message.version not in pushed)
+        return replace(changes, events=events)
+
+
+def _receipts_since(floor: datetime, conversation: Conversation) -> Iterator[ReceiptAdvanced]:
+    """Give the receipts that may have been missed: a watermark has the time of its last move."""
+    for watermark in conversation.watermarks:
+        for stage, seq, at in (
+            (Stage.DELIVERED, watermark.delivered_seq, watermark.delivered_at),
+            (Stage.READ, watermark.read_seq, watermark.read_at),
+        ):
+            if at is not None and at > floor:
+                yield ReceiptAdvanced(
+                    conversation_id=conversation.id,
+                    user_id=watermark.user_id,
+                    stage=stage,
+                    seq=seq,
+                    at=at,
+                    audience=(),
+                )

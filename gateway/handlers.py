@@ -1,0 +1,140 @@
+"""What comes from the gateway's queue, and who takes it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.announcer import Announcer
+from gateway.catch_up import CatchUps
+from gateway.hub import Hub
+from gateway.ingress import Ingress
+from shared.broker.api import NO_FAILURES, Failures, Handler, Received
+from shared.events import (
+    ConversationCreated,
+    GatewayRefreshed,
+    GatewayStopped,
+    Handoff,
+    MessageFailed,
+    PresenceChanged,
+    ReceiptAdvanced,
+    Rejected,
+    SessionClosed,
+    SessionOpened,
+    SessionsAnnounced,
+    SessionsRouted,
+    SessionsWanted,
+    Stored,
+    TypingChanged,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerAskers:
+    """Give history's answers to those who asked. Idempotent: by envelope id, the first answer ends the matter."""
+
+    ingress: Ingress
+
+    async def __call__(self, batch: Sequence[Received], /) -> Failures:
+        """Answer a batch."""
+        answers: list[tuple[str, Stored | ConversationCreated | Rejected]] = []
+        for received in batch:
+            body = received.envelope.body
+            if isinstance(body, Stored | ConversationCreated | Rejected):
+                answers.append((received.envelope.id, body))
+        self.ingress.answer(answers)
+        return NO_FAILURES
+
+
+@dataclass(frozen=True, slots=True)
+class PushHandoffs:
+    """Push what delivery hands over. Idempotent: each session's position drops what it has."""
+
+    hub: Hub
+
+    async def __call__(self, batch: Sequence[Received], /) -> Failures:
+        """Push a batch, in order."""
+        for received in batch:
+            match received.envelope.body:
+                case Handoff(recipients=recipients, event=TypingChanged(user_id=typist) as event):
+                    self.hub.push(event, (recipient for recipient in recipients if recipient != typist))
+                case Handoff(recipients=recipients, event=event):
+                    self.hub.push(event, recipients)
+        return NO_FAILURES
+
+
+@dataclass(frozen=True, slots=True)
+class PushReceipts:
+    """Push receipts to every member who is here. Idempotent: a receipt is a watermark."""
+
+    hub: Hub
+
+    async def __call__(self, batch: Sequence[Received], /) -> Failures:
+        """Push a batch, in order."""
+        for received in batch:
+            match received.envelope.body:
+                case ReceiptAdvanced(audience=audience) as event:
+                    self.hub.push(event, audience)
+                case MessageFailed(sender_id=sender_id) as event:
+                    self.hub.push(event, (sender_id,))
+        return NO_FAILURES
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceSessions:
+    """Tell who asks which sessions are here. Idempotent: it is the whole truth each time."""
+
+    announcer: Announcer
+
+    async def __call__(self, batch: Sequence[Received], /) -> Failures:
+        """Announce once for the whole batch."""
+        await self.announcer.announce_all()
+        return NO_FAILURES
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUpRouted:
+    """Catch up the sessions that a delivery replica routes to from now on. Idempotent: nothing is pushed twice."""
+
+    hub: Hub
+    catch_ups: CatchUps
+
+    async def __call__(self, batch: Sequence[Received], /) -> Failures:
+        """Ask for it; the sessions wait for it on their own."""
+        for received in batch:
+            if isinstance(received.envelope.body, SessionsRouted):
+                for session_id in received.envelope.body.session_ids:
+                    session = self.hub.get(session_id)
+                    if session is not None:
+                        self.catch_ups.request(session.feed)
+        return NO_FAILURES
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """What the sessions fanout brings to a gateway and is meant for others."""
+
+    async def __call__(self, batch: Sequence[Received], /) -> Failures:
+        """Do nothing."""
+        return NO_FAILURES
+
+
+def handlers(*, ingress: Ingress, hub: Hub, announcer: Announcer, catch_ups: CatchUps) -> Mapping[type, Handler]:
+    """List the handlers; a batch is handled in this order, so a sender reads the reply before the message."""
+    answer = AnswerAskers(ingress)
+    push_receipts = PushReceipts(hub)
+    ignore = Ignore()
+    return {
+        Stored: answer,
+        Rejected: answer,
+        ConversationCreated: answer,
+        Handoff: PushHandoffs(hub),
+        ReceiptAdvanced: push_receipts,
+        MessageFailed: push_receipts,
+        SessionsRouted: CatchUpRouted(hub, catch_ups),
+        SessionsWanted: AnnounceSessions(announcer),
+        PresenceChanged: ignore,
+        SessionOpened: ignore,
+        SessionClosed: ignore,
+        SessionsAnnounced: ignore,
+        GatewayRefreshed: ignore,
+        GatewayStopped: ignore,
+    }

@@ -1,0 +1,249 @@
+"""What one client asks for: each request is carried out, and answered once where it wants an answer."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
+
+from gateway.acks import Acks
+from gateway.catch_up import CatchUps
+from gateway.content import MAX_CONTENT_BYTES, MAX_METADATA_BYTES
+from gateway.dialects.base import (
+    Answer,
+    Dialect,
+    Done,
+    FetchHistory,
+    Hello,
+    Limits,
+    Request,
+    StoredLate,
+    Synchronise,
+    Welcome,
+)
+from gateway.feed import Feed, Flow
+from gateway.ingress import Command, Ingress, Outcome
+from gateway.limits import RateLimiter
+from gateway.outbox import Outbox
+from gateway.queries import BoundedHistory
+from gateway.settings import SocketSettings
+from gateway.typing_signals import TypingSignals
+from shared import events
+from shared.clock import Clock
+from shared.commands import Acknowledge, SendMessage, SetTyping
+from shared.errors import ErrorBody, WarrenError
+from shared.events import Stored
+from shared.history_api import SyncQuery
+from shared.position import Position
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all sessions of a gateway share."""
+
+    settings: SocketSettings
+    ingress: Ingress
+    acks: Acks
+    typing: TypingSignals
+    history: BoundedHistory
+    catch_ups: CatchUps
+    limiter: RateLimiter
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """How a session starts: from where its pushes go on, and whether the client will sync from there itself."""
+
+    position: Position
+    resumes: bool = False
+    echo: bool = True
+    reply_to: str | None = None  # the id of the hello
+
+
+Spawn: TypeAlias = Callable[[Coroutine[None, None, None], str], None]
+
+
+class Requests:
+    """The requests of one session. It is its own `Asker`: answers go straight to the outbox."""
+
+    def __init__(
+        self,
+        about: events.Session,
+        *,
+        dialect: Dialect,
+        outbox: Outbox,
+        feed: Feed,
+        services: Services,
+        spawn: Spawn,
+    ) -> None:
+        self.in_flight = 0
+        self.landed: Callable[[], None] | None = None  # called after each answer
+        self._about = about
+        self._dialect = dialect
+        self._outbox = outbox
+        self._feed = feed
+        self._services = services
+        self._settings = services.settings
+        self._spawn = spawn
+        self._echo = True
+        self._since: str | None = None
+        self._sync_by = 0.0
+        self._room = asyncio.Event()
+
+    def begin(self, beginning: Beginning) -> None:
+        """Welcome the client, and let the pushes begin, or wait for its sync."""
+        self._echo = beginning.echo
+        welcome = self._welcome(beginning.position)
+        self._outbox.put(self._dialect.welcome(welcome))
+        self._answer(welcome, beginning.reply_to)
+        if beginning.resumes:
+            self._resume(beginning.position)
+        else:
+            self._feed.release()
+
+    async def room(self) -> None:
+        """Wait until fewer requests are in flight than may be."""
+        while self.in_flight >= self._settings.max_in_flight:
+            self._room.clear()
+            await self._room.wait()
+
+    def perform(self, request: Request) -> None:
+        """Carry out a request, or refuse it; never waits."""
+        try:
+            if not isinstance(request.wish, Acknowledge):  # an acknowledgement lightens the load
+                self._services.limiter.spend(self._about.user_id)
+            self._perform(request)
+        except WarrenError as error:
+            self.refuse(error.body(), request.reply_to)
+
+    def refuse(self, error: ErrorBody, reply_to: str | None) -> None:
+        """Tell why something was not done."""
+        self._outbox.put(self._dialect.refuse(error, reply_to=reply_to))
+
+    def check_sync(self, monotonic: float) -> None:
+        """Go on without a client's sync that does not come."""
+        if self._feed.flow is Flow.AWAITING_SYNC and monotonic >= self._sync_by:
+            self._feed.hold()
+            self._services.catch_ups.request(self._feed)
+
+    # --- carrying out
+
+    def _perform(self, request: Request) -> None:
+        wish, reply_to = request.wish, request.reply_to
+        match wish:
+            case SendMessage():
+                self._submit(wish, reply_to)
+            case Acknowledge():
+                self._acknowledge(wish, reply_to)
+            case SetTyping():
+                self._services.typing.set(self._about.id, wish)
+                self._answer(Done(), reply_to)
+            case FetchHistory() | Synchronise():
+                self.in_flight += 1
+                self._spawn(self._ask(wish, reply_to), "session.query")
+            case Hello():
+                self._greet(wish, reply_to)
+            case _:
+                assert_never(wish)
+
+    def _submit(self, command: SendMessage, reply_to: str | None) -> None:
+        self.in_flight += 1
+        if not self._echo:
+            self._feed.leave_out(command.client_id)
+        self._services.ingress.submit(command, self, reply_to=reply_to)
+
+    def _acknowledge(self, ack: Acknowledge, reply_to: str | None) -> None:
+        if reply_to is None:
+            self._services.acks.take(ack)
+            return
+
+        def answered(error: WarrenError | None) -> None:
+            self._answer(Done() if error is None else error.body(), reply_to)
+
+        self._services.acks.take(ack, answered)
+
+    def _greet(self, hello: Hello, reply_to: str | None) -> None:
+        """Answer a hello of a client that its upgrade has authenticated already."""
+        self._echo = hello.echo
+        if hello.since is not None:
+            self._resume(Position.from_token(hello.since))
+        self._answer(self._welcome(self._feed.position), reply_to)
+
+    def _resume(self, position: Position) -> None:
+        self._since = position.token()
+        self._sync_by = self._services.clock.monotonic() + self._settings.sync_wait_s
+        self._feed.await_sync(position)
+
+    async def _ask(self, wish: FetchHistory | Synchronise, reply_to: str | None) -> None:
+        try:
+            async with self._services.history.turns_of(self._about.user_id):
+                if isinstance(wish, FetchHistory):
+                    await self._fetch(wish, reply_to)
+                else:
+                    await self._sync(wish, reply_to)
+        except WarrenError as error:
+            self.refuse(error.body(), reply_to)
+        finally:
+            self._land()
+
+    async def _fetch(self, wish: FetchHistory, reply_to: str | None) -> None:
+        page = await self._services.history.messages(
+            self._about.user_id, wish.conversation_id, before=wish.before, after=wish.after, limit=wish.limit
+        )
+        self._answer(page, reply_to)
+
+    async def _sync(self, wish: Synchronise, reply_to: str | None) -> None:
+        """Answer with what the client lacks; pushes wait meanwhile, and go on behind the answer."""
+        async with self._feed.lock:
+            self._feed.hold()
+            query = SyncQuery(user_id=self._about.user_id, since=wish.since or self._since, versions=wish.versions)
+            try:
+                answer = await self._services.history.sync(query)
+                shown = self._feed.sync(answer)
+            except WarrenError:
+                self._services.catch_ups.request(self._feed)  # the pushes must go on all the same
+                raise
+            self._answer(shown, reply_to)
+            if answer.has_more:
+                self._resume(self._feed.position)
+            else:
+                self._feed.release()
+
+    # --- answering
+
+    def answered(self, command: Command, outcome: Outcome, reply_to: str | None) -> None:
+        """Take the one answer to a command."""
+        self._answer(outcome, reply_to)
+        self._land()
+
+    def stored_later(self, command: SendMessage, stored: Stored) -> None:
+        """Tell by a receipt that a message that was accepted has its place."""
+        late = StoredLate(sender_id=command.sender_id, at=self._services.clock.now(), stored=stored)
+        self._outbox.put(self._dialect.render(late))
+
+    def _land(self) -> None:
+        self.in_flight -= 1
+        self._room.set()
+        if self.landed is not None:
+            self.landed()
+
+    def _answer(self, answer: Answer | ErrorBody, reply_to: str | None) -> None:
+        if isinstance(answer, ErrorBody):
+            self.refuse(answer, reply_to)
+        elif reply_to is not None:
+            self._outbox.put(self._dialect.answer(answer, reply_to=reply_to))
+
+    def _welcome(self, position: Position) -> Welcome:
+        return Welcome(
+            session_id=self._about.id,
+            user_id=self._about.user_id,
+            device_id=self._about.device.id,
+            heartbeat_s=self._settings.heartbeat_s,
+            since=position.token(),
+            limits=Limits(
+                max_frame_bytes=self._settings.max_frame_bytes,
+                max_content_bytes=MAX_CONTENT_BYTES,
+                max_metadata_bytes=MAX_METADATA_BYTES,
+                max_in_flight=self._settings.max_in_flight,
+            ),
+        )

@@ -1,0 +1,13 @@
+"""The HTTP answer to a command that came to nothing."""
+
+from gateway.ingress import Outcome
+from shared.errors import ErrorBody, ErrorCode, Unavailable
+from shared.http import StructResponse
+
+_STATUS = {code.value: code.http_status for code in ErrorCode}
+
+
+def refusal(outcome: Outcome) -> StructResponse:
+    """Answer with history's own error; what is merely accepted is not there yet."""
+    body = outcome if isinstance(outcome, ErrorBody) else Unavailable("It is not made yet.", retry_after_ms=1000).body()
+    return StructResponse(body, status_code=_STATUS[body.code])

@@ -1,0 +1,200 @@
+"""One authenticated socket: reads frames, writes what there is to tell, until one of the two ends closes."""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import datetime
+from enum import Enum, auto
+
+import structlog
+from starlette.types import Receive, Send
+
+from gateway import metrics
+from gateway.dialects.base import BadFrame, Caller, Dialect, Frame, Reply
+from gateway.disconnects import Disconnect
+from gateway.feed import Feed
+from gateway.outbox import Outbox
+from gateway.requests import Beginning, Requests, Services
+from shared import events
+from shared.ids import SessionId, UserId
+
+MAX_BAD_FRAMES = 10  # in a row
+
+log = structlog.get_logger()
+
+
+class State(Enum):
+    """The life of a session, in one direction."""
+
+    OPEN = auto()
+    LEAVING = auto()  # nothing is read, what is in flight is still answered
+    CLOSING = auto()  # what waits is still written
+    CLOSED = auto()
+
+
+_NEXT = {
+    State.OPEN: (State.LEAVING, State.CLOSING, State.CLOSED),
+    State.LEAVING: (State.CLOSING, State.CLOSED),
+    State.CLOSING: (State.CLOSED,),
+    State.CLOSED: (),
+}
+
+
+class Session:
+    """One socket of one device of one user."""
+
+    def __init__(
+        self,
+        about: events.Session,
+        *,
+        address: str,
+        expires_at: datetime,
+        dialect: Dialect,
+        beginning: Beginning,
+        services: Services,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self.id: SessionId = about.id
+        self.user_id: UserId = about.user_id
+        self.about = about
+        self.address = address
+        self.state = State.OPEN
+        self.closed_by: Disconnect | None = None  # None: the client
+        self._expires_at = expires_at
+        self._dialect = dialect
+        self._services = services
+        self._receive = receive
+        self._send = send
+        self._bad_frames = 0
+        self._deadline: asyncio.Timeout | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._children: set[asyncio.Task[None]] = set()
+        settings = services.settings
+        self._outbox = Outbox(
+            max_frames=settings.max_outbox_frames, max_bytes=settings.max_outbox_bytes, overflow=self._overflow
+        )
+        self.feed = Feed(
+            user_id=about.user_id,
+            dialect=dialect,
+            outbox=self._outbox,
+            position=beginning.position,
+            max_held=settings.max_held,
+            wants=services.catch_ups.request,
+        )
+        self._requests = Requests(
+            about, dialect=dialect, outbox=self._outbox, feed=self.feed, services=services, spawn=self._spawn
+        )
+        dialect.opened(Caller(about.user_id, about.name))
+        self._requests.begin(beginning)
+
+    # --- its life
+
+    async def run(self) -> None:
+        """Serve the client until it or the server closes. Cancelling closes nothing; the caller does then."""
+        try:
+            async with asyncio.timeout(None) as self._deadline, asyncio.TaskGroup() as self._tasks:
+                self._spawn(self._read(), "session.read")
+                await self._write()
+                for child in tuple(self._children):
+                    child.cancel()
+        except TimeoutError:
+            log.info("session_close_cut", session_id=self.id)
+        finally:
+            self._move_to(State.CLOSED)
+            self.feed.close()
+            self._services.typing.forget(self.id)
+
+    def leave(self, disconnect: Disconnect, *, retry_after_ms: int) -> None:
+        """Close as soon as what is in flight has been answered, which takes at most some seconds."""
+        if self.state is not State.OPEN:
+            return
+        self._move_to(State.LEAVING)
+
+        def landed() -> None:
+            if self._requests.in_flight == 0:
+                self.close(disconnect, retry_after_ms=retry_after_ms)
+
+        self._requests.landed = landed
+        landed()
+
+    def close(self, disconnect: Disconnect, *, retry_after_ms: int | None = None) -> None:
+        """Write what waits, the reason, and the close frame; never waits for it. Once is enough."""
+        if self.state in (State.CLOSING, State.CLOSED):
+            return
+        self._move_to(State.CLOSING)
+        self.closed_by = disconnect
+        self.feed.close()
+        self._outbox.close(self._dialect.close(disconnect, retry_after_ms=retry_after_ms))
+        if self._deadline is not None:
+            self._deadline.reschedule(asyncio.get_running_loop().time() + self._services.settings.close_s)
+
+    def check_times(self, now: datetime, monotonic: float) -> None:
+        """Close where the token has expired; go on without a client's sync that does not come."""
+        if now >= self._expires_at:
+            self.close(Disconnect.TOKEN_EXPIRED)
+        else:
+            self._requests.check_sync(monotonic)
+
+    def _move_to(self, state: State) -> None:
+        if state is not self.state:
+            assert state in _NEXT[self.state], f"A session does not go from {self.state} to {state}."
+            self.state = state
+
+    def _overflow(self) -> None:
+        self._outbox.clear()
+        self.close(Disconnect.SLOW)
+
+    def _spawn(self, coroutine: Coroutine[None, None, None], name: str) -> None:
+        assert self._tasks is not None
+        task = self._tasks.create_task(coroutine, name=name)
+        self._children.add(task)
+        task.add_done_callback(self._children.discard)
+
+    # --- writing
+
+    async def _write(self) -> None:
+        send = self._send
+        try:
+            while frames := await self._outbox.take():
+                for frame in frames:
+                    await send({"type": "websocket.send", "text": frame})
+                metrics.FRAMES_OUT.inc(len(frames))
+                self.feed.written()
+            if self.closed_by is not None:
+                await send({"type": "websocket.close", "code": self.closed_by.code, "reason": self.closed_by.reason})
+        except OSError:  # how ASGI says that the client is gone
+            self._outbox.close()
+
+    # --- reading
+
+    async def _read(self) -> None:
+        while self.state is State.OPEN:
+            await self._requests.room()  # back-pressure: a client that is not read from waits
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                self._outbox.clear()
+                self._outbox.close()
+                return
+            if self.state is State.OPEN:
+                metrics.FRAMES_IN.inc()
+                self._take(message.get("text"))
+
+    def _take(self, frame: Frame | None) -> None:
+        try:
+            requests = self._dialect.receive(frame)
+        except BadFrame as bad:
+            self._refuse(bad)
+            return
+        self._bad_frames = 0
+        for request in requests:
+            if isinstance(request, Reply):
+                self._outbox.put(request.frames)
+            else:
+                self._requests.perform(request)
+
+    def _refuse(self, bad: BadFrame) -> None:
+        metrics.BAD_FRAMES.inc()
+        self._requests.refuse(bad.error.body(), bad.reply_to)
+        self._bad_frames = self._bad_frames + 1 if bad.unreadable else 0
+        if self._bad_frames >= MAX_BAD_FRAMES:
+            self.close(Disconnect.PROTOCOL_ERRORS)

@@ -1,0 +1,63 @@
+"""History's query API for the other services, over HTTP."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+from fastapi import APIRouter, Request
+
+from shared.errors import InvalidField
+from shared.history_api import HistoryQueries
+from shared.history_wire import (
+    AskConversation,
+    AskConversations,
+    AskMembers,
+    AskMessages,
+    AskPosition,
+    AskSync,
+    AskUnread,
+    Query,
+)
+from shared.http import StructResponse
+
+Q = TypeVar("Q", bound=Query)
+
+
+def queries_router(queries: HistoryQueries) -> APIRouter:
+    """Make the routes that `shared.history_http` asks."""
+    router = APIRouter(tags=["internal"])
+
+    async def position(query: AskPosition) -> str:
+        return (await queries.position(query.user_id)).token()
+
+    _serve(router, AskPosition, position)
+    _serve(router, AskSync, lambda query: queries.sync(query.query))
+    _serve(
+        router,
+        AskConversations,
+        lambda query: queries.conversations(query.user_id, limit=query.limit, cursor=query.cursor),
+    )
+    _serve(router, AskConversation, lambda query: queries.conversation(query.user_id, query.conversation_id))
+    _serve(
+        router,
+        AskMessages,
+        lambda query: queries.messages(
+            query.user_id, query.conversation_id, before=query.before, after=query.after, limit=query.limit
+        ),
+    )
+    _serve(router, AskUnread, lambda query: queries.unread(query.user_id))
+    _serve(router, AskMembers, lambda query: queries.members(query.conversation_id))
+    return router
+
+
+def _serve(router: APIRouter, kind: type[Q], ask: Callable[[Q], Awaitable[object]]) -> None:
+    """Answer one kind of query at its path."""
+    decoder = msgspec.json.Decoder(kind)
+
+    @router.post(kind.path, name=kind.__name__, summary=(kind.__doc__ or "").partition("\n")[0])
+    async def answer(request: Request) -> StructResponse:
+        try:
+            query = decoder.decode(await request.body())
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise InvalidField(f"{error}.", path="body") from error
+        return StructResponse(await ask(query))

@@ -1,0 +1,116 @@
+"""How a message gets its place: the end of each conversation's log, and the next entry after it."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from history.rules import refuse_message
+from shared.commands import ConversationKind, SendMessage
+from shared.errors import WarrenError
+from shared.events import Message
+from shared.ids import ConversationId, UserId, message_number
+
+Key: TypeAlias = tuple[ConversationId, UserId, str]  # conversation, sender, client id
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """A stored message with what its event needs."""
+
+    message: Message
+    previous_at: datetime | None  # when the version before it came to be
+    audience: tuple[UserId, ...]
+    repeat: bool = False  # it was stored by an earlier command
+
+
+@dataclass(slots=True)
+class Head:
+    """The end of one conversation's log, and who may write after it."""
+
+    conversation_id: ConversationId
+    number: int
+    kind: ConversationKind
+    member_ids: tuple[UserId, ...]
+    seq: int = 0
+    version: int = 0
+    changed_at: datetime | None = None
+
+    def take(self, command: SendMessage, at: datetime) -> Appended:
+        """Give a message the next place and move the head there."""
+        previous_at = self.changed_at
+        created_at = at if previous_at is None else max(at, previous_at)  # clocks of two replicas differ
+        self.seq += 1
+        self.version += 1
+        self.changed_at = created_at
+        message = Message(
+            id=command.message_id,
+            number=message_number(self.number, self.seq),
+            conversation_id=command.conversation_id,
+            seq=self.seq,
+            version=self.version,
+            client_id=command.client_id,
+            sender_id=command.sender_id,
+            sender_name=command.sender_name,
+            type=command.type,
+            content=command.content,
+            created_at=created_at,
+            metadata=command.metadata,
+            reply_to=command.reply_to,
+            mentions=command.mentions,
+        )
+        return Appended(message, previous_at, self.member_ids)
+
+
+def key_of(value: SendMessage | Message) -> Key:
+    """Give what makes a message the same message when it is sent again."""
+    return value.conversation_id, value.sender_id, value.client_id
+
+
+def place(
+    commands: Iterable[SendMessage],
+    heads: Mapping[ConversationId, Head],
+    at: datetime,
+) -> tuple[list[Appended], dict[Key, WarrenError]]:
+    """Give each command the next place in its conversation, in order; and refuse those that have none there."""
+    placed: list[Appended] = []
+    refused: dict[Key, WarrenError] = {}
+    for command in commands:
+        head = heads.get(command.conversation_id)
+        error = refuse_message(command, None if head is None else head.member_ids)
+        if error is not None:
+            refused[key_of(command)] = error
+        elif head is not None:
+            placed.append(head.take(command, at))
+    return placed, refused
+
+
+class Heads:
+    """The heads in use, the longest unused ones forgotten.
+
+    A head is a guess until the database has accepted the next seq: another writer may have moved on.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._heads: OrderedDict[ConversationId, Head] = OrderedDict()
+
+    def get(self, conversation_id: ConversationId) -> Head | None:
+        """Give a head and count it as used."""
+        head = self._heads.get(conversation_id)
+        if head is not None:
+            self._heads.move_to_end(conversation_id)
+        return head
+
+    def keep(self, heads: Iterable[Head]) -> None:
+        """Add heads, and forget as many old ones as are too many."""
+        for head in heads:
+            self._heads[head.conversation_id] = head
+        while len(self._heads) > self._limit:
+            self._heads.popitem(last=False)
+
+    def drop(self, conversation_ids: Iterable[ConversationId]) -> None:
+        """Forget heads that can no longer be trusted."""
+        for conversation_id in conversation_ids:
+            self._heads.pop(conversation_id, None)

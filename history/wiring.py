@@ -1,0 +1,52 @@
+"""Put a history process together; no I/O."""
+
+from collections.abc import Mapping
+
+from history.admin import conversations_router
+from history.api import queries_router
+from history.handlers import AdvanceReceipts, CreateConversations, RefuseCommands, StoreMessages
+from history.queries import StoredHistory
+from history.settings import HistorySettings
+from history.store import MessageStore
+from shared.broker.api import Broker, Handler
+from shared.broker.batching import BatchingPublisher
+from shared.broker.consumer import Consumer
+from shared.broker.topology import Topology
+from shared.clock import Clock
+from shared.commands import Acknowledge, CreateConversation, SendMessage
+from shared.ids import NewId
+from shared.service import Service
+
+
+def build(settings: HistorySettings, *, broker: Broker, store: MessageStore, clock: Clock, new_id: NewId) -> Service:
+    """Build history: a consumer a shard carries out commands, and the query API answers from the store."""
+    topology = Topology(shards=settings.broker.shards)
+    publisher = BatchingPublisher(broker, clock=clock, pace_s=settings.broker.publish_pace_s)
+    queries = StoredHistory(store, clock=clock)
+    handlers: Mapping[type, Handler] = {
+        CreateConversation: CreateConversations(store, publisher, clock=clock, new_id=new_id),
+        SendMessage: StoreMessages(store, publisher, topology, clock=clock, new_id=new_id),
+        Acknowledge: AdvanceReceipts(store, publisher, clock=clock, new_id=new_id),
+    }
+    refuse = RefuseCommands(publisher, clock=clock, new_id=new_id)
+    consumers = [
+        Consumer(broker, queue, handlers, clock=clock, new_id=new_id, refuse=refuse)
+        for queue in topology.history_commands
+    ]
+
+    async def broker_ready() -> bool:
+        return broker.connected
+
+    async def stats() -> Mapping[str, object]:
+        return {"shards_open": sum(consumer.is_open for consumer in consumers), "shards": topology.shards}
+
+    return Service(
+        name="history",
+        runners=(*consumers, publisher),
+        settings=settings,
+        ready={"broker": broker_ready, "store": store.ping},
+        stats=stats,
+        routers=(conversations_router(queries, store),),
+        internal=(queries_router(queries),),
+        drain_s=settings.history.drain_s,
+    )

@@ -1,0 +1,126 @@
+"""History's query API as a port: what the other services may ask it, never on the path of a message.
+
+Every query names the user on whose behalf it is made, and history checks that user's membership.
+"""
+
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from shared.commands import EMPTY_OBJECT, ConversationKind
+from shared.events import Message, MessageStored
+from shared.ids import ConversationId, UserId
+from shared.position import Position
+
+MAX_PAGE = 200
+
+
+class Watermark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far one member has received and read."""
+
+    user_id: UserId
+    delivered_seq: int = 0
+    delivered_at: datetime | None = None
+    read_seq: int = 0
+    read_at: datetime | None = None
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A conversation as one of its members sees it."""
+
+    id: ConversationId
+    number: int
+    kind: ConversationKind
+    member_ids: tuple[UserId, ...]
+    created_at: datetime
+    changed_at: datetime
+    name: str | None = None
+    metadata: msgspec.Raw = EMPTY_OBJECT
+    last_seq: int = 0
+    last_version: int = 0
+    last_message: Message | None = None
+    unread: int = 0  # messages of others after the asking user's read_seq
+    watermarks: tuple[Watermark, ...] = ()
+
+
+class ConversationPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Conversations, last activity first."""
+
+    conversations: tuple[Conversation, ...]
+    next_cursor: str | None
+
+
+class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages in seq order, with the members' watermarks, from which each message's status follows."""
+
+    messages: tuple[Message, ...]
+    watermarks: tuple[Watermark, ...]
+    has_more: bool
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What changed in one conversation: events in version order; with them the reader has everything up to `version`.
+
+    `limited`: only the newest page fits; what the reader holds of this conversation is then stale, and the messages
+    before seq `before` are to be fetched page by page.
+    """
+
+    conversation: Conversation  # as it is now, which may be further
+    version: int
+    events: tuple[MessageStored, ...]  # without audience
+    limited: bool = False
+    before: int | None = None
+
+
+class SyncAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reader at a position lacks. `has_more`: sync again with the new `since`."""
+
+    conversations: tuple[Changes, ...]
+    since: str
+    has_more: bool = False
+
+
+class SyncQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """A position to sync from; None: nothing is had. `versions` are added to the token's."""
+
+    user_id: UserId
+    since: str | None = None
+    versions: dict[ConversationId, int] = {}
+
+
+class HistoryQueries(Protocol):
+    """What history answers. All raise StoreUnavailable or Unavailable where it cannot."""
+
+    async def position(self, user_id: UserId) -> Position:
+        """Give the position of a reader who has everything that is stored now."""
+        ...
+
+    async def sync(self, query: SyncQuery) -> SyncAnswer:
+        """Give what changed since a position. Raises: Invalid (the token)."""
+        ...
+
+    async def conversations(self, user_id: UserId, *, limit: int, cursor: str | None) -> ConversationPage:
+        """Give a page of the user's conversations. Raises: Invalid (the cursor)."""
+        ...
+
+    async def conversation(self, user_id: UserId, conversation_id: ConversationId) -> Conversation:
+        """Give one conversation. Raises: NotAMember, NotFound."""
+        ...
+
+    async def messages(
+        self, user_id: UserId, conversation_id: ConversationId, *, before: int | None, after: int | None, limit: int
+    ) -> MessagePage:
+        """Give the page next to a seq: the newest without one, just before `before`, or just after `after`.
+
+        Raises: NotAMember, NotFound, Invalid (both `before` and `after`).
+        """
+        ...
+
+    async def unread(self, user_id: UserId) -> dict[ConversationId, int]:
+        """Give the conversations with unread messages and how many in each."""
+        ...
+
+    async def members(self, conversation_id: ConversationId) -> tuple[UserId, ...]:
+        """Give a conversation's members; for services, not on a user's behalf. Raises: NotFound."""
+        ...

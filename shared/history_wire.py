@@ -1,0 +1,70 @@
+"""The bodies of history's query API over HTTP: one struct a query, posted to its own path."""
+
+from typing import ClassVar
+
+import msgspec
+
+from shared.history_api import SyncQuery
+from shared.ids import ConversationId, UserId
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the queries; `path` says where each is asked."""
+
+    path: ClassVar[str]
+
+
+class AskPosition(Query, frozen=True, kw_only=True):
+    """Ask for the position of a reader who has everything; answered with a since token."""
+
+    path = "/internal/history/position"
+    user_id: UserId
+
+
+class AskSync(Query, frozen=True, kw_only=True):
+    """Ask for what changed since a position."""
+
+    path = "/internal/history/sync"
+    query: SyncQuery
+
+
+class AskConversations(Query, frozen=True, kw_only=True):
+    """Ask for a page of a user's conversations."""
+
+    path = "/internal/history/conversations"
+    user_id: UserId
+    limit: int
+    cursor: str | None
+
+
+class AskConversation(Query, frozen=True, kw_only=True):
+    """Ask for one conversation."""
+
+    path = "/internal/history/conversation"
+    user_id: UserId
+    conversation_id: ConversationId
+
+
+class AskMessages(Query, frozen=True, kw_only=True):
+    """Ask for a page of messages."""
+
+    path = "/internal/history/messages"
+    user_id: UserId
+    conversation_id: ConversationId
+    before: int | None
+    after: int | None
+    limit: int
+
+
+class AskUnread(Query, frozen=True, kw_only=True):
+    """Ask for the unread counts."""
+
+    path = "/internal/history/unread"
+    user_id: UserId
+
+
+class AskMembers(Query, frozen=True, kw_only=True):
+    """Ask for a conversation's members."""
+
+    path = "/internal/history/members"
+    conversation_id: ConversationId

@@ -1,0 +1,92 @@
+"""How far one reader of a user's conversations has come: the judge of repeats and gaps, and the `since` token."""
+
+import base64
+import binascii
+import zlib
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+
+import msgspec
+
+from shared.errors import Invalid
+from shared.events import MessageStored
+from shared.ids import ConversationId
+
+# A change is visible at most this long after the time it is stamped with: longer than history's deadline for one
+# write plus the clocks' skew. A position therefore trusts times only up to now − SETTLE, and versions after that.
+SETTLE = timedelta(seconds=30)
+MAX_TOKEN_BYTES = 96 * 1024  # less than a frame may have; some 3,500 conversations
+_MAX_PLAIN_BYTES = 1024 * 1024  # of a token's content: a small token must not become a large object
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+class Verdict(Enum):
+    """What an event is to a reader."""
+
+    NEXT = auto()
+    REPEAT = auto()
+    GAP = auto()  # something before it is missing: fetch from history first
+
+
+class _Token(msgspec.Struct, array_like=True):
+    floor_ms: int
+    versions: dict[ConversationId, int]
+
+
+class Position:
+    """Everything that changed up to `floor` is had; of the conversations in `versions`, everything up to that version.
+
+    A conversation that is not in `versions` had no change between `floor` and the moment the position was taken.
+    """
+
+    __slots__ = ("floor", "versions")
+
+    def __init__(self, floor: datetime, versions: dict[ConversationId, int] | None = None) -> None:
+        self.floor = floor
+        self.versions: dict[ConversationId, int] = versions if versions is not None else {}
+
+    def judge(self, event: MessageStored) -> Verdict:
+        """Tell whether the event comes next, was had already, or leaves a gap."""
+        message = event.message
+        last = self.versions.get(message.conversation_id)
+        if last is not None:
+            if message.version == last + 1:
+                return Verdict.NEXT
+            return Verdict.REPEAT if message.version <= last else Verdict.GAP
+        if message.created_at <= self.floor:
+            return Verdict.REPEAT
+        if event.previous_at is None or event.previous_at <= self.floor:
+            return Verdict.NEXT
+        return Verdict.GAP
+
+    def advance(self, conversation_id: ConversationId, version: int) -> None:
+        """Note that everything of the conversation up to `version` is had; never goes back."""
+        if version > self.versions.get(conversation_id, 0):
+            self.versions[conversation_id] = version
+
+    def token(self) -> str:
+        """Write the position as the opaque `since` of the wire."""
+        floor_ms = (self.floor - _EPOCH) // timedelta(milliseconds=1)
+        token = _Token(floor_ms=floor_ms, versions=self.versions)
+        return base64.urlsafe_b64encode(zlib.compress(msgspec.msgpack.encode(token))).decode().rstrip("=")
+
+    @classmethod
+    def from_token(cls, token: str) -> "Position":
+        """Read a `since`: the client's own claim of what it has, checked for form only. Raises: Invalid."""
+        if len(token) > MAX_TOKEN_BYTES:
+            raise Invalid("The since token is too long; sync without one.", length=len(token))
+        try:
+            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+            read = msgspec.msgpack.decode(_plain(raw), type=_Token)
+            floor = _EPOCH + timedelta(milliseconds=read.floor_ms)
+        except (binascii.Error, msgspec.MsgspecError, ValueError, OverflowError, zlib.error) as error:
+            raise Invalid("The since token is not one of this server's; sync without one.") from error
+        return cls(floor, read.versions)
+
+
+def _plain(compressed: bytes) -> bytes:
+    reader = zlib.decompressobj()
+    plain = reader.decompress(compressed, _MAX_PLAIN_BYTES)
+    if not reader.eof:
+        raise ValueError("The token is cut off, or its content is too long.")
+    return plain

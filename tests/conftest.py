@@ -1,0 +1,135 @@
+"""What every test may use: a real RabbitMQ and MongoDB, private to this test session, on free ports."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from pymongo import MongoClient
+
+from deploy.local.mongodb import MongoNode
+from deploy.local.processes import free_port
+from deploy.local.rabbitmq import RabbitNode
+
+NodeT = TypeVar("NodeT", RabbitNode, MongoNode)
+
+REAL_FIXTURES = frozenset(
+    {"rabbit_node", "amqp_url", "mongo_node", "mongo_url", "mongo_database", "amqp_vhost", "new_rabbit", "new_mongo"}
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a real broker or database."""
+    for item in items:
+        if REAL_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.real)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail what is skipped in continuous integration: there, everything that a test needs is there."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, with CI set: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def node_dir() -> Iterator[Path]:
+    """Give the directory of this session's nodes, removed at the end."""
+    path = Path(tempfile.mkdtemp(prefix="warren-test-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@contextmanager
+def _running(node: NodeT) -> Iterator[NodeT]:
+    try:
+        node.start()
+        yield node
+    finally:
+        node.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbit_node(node_dir: Path) -> Iterator[RabbitNode]:
+    """Give the session's own RabbitMQ. A test that stops it starts it again."""
+    with _running(RabbitNode(node_dir / "rabbitmq", free_port())) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def mongo_node(node_dir: Path) -> Iterator[MongoNode]:
+    """Give the session's own MongoDB. A test that stops it starts it again."""
+    with _running(MongoNode(node_dir / "mongodb", free_port())) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def amqp_url(request: pytest.FixtureRequest) -> str:
+    """Give the address of a RabbitMQ: WARREN_TEST_AMQP_URL's, else the session's own."""
+    given = os.environ.get("WARREN_TEST_AMQP_URL")
+    if given:
+        return given
+    node: RabbitNode = request.getfixturevalue("rabbit_node")
+    return node.url
+
+
+@pytest.fixture
+def amqp_vhost(rabbit_node: RabbitNode) -> str:
+    """Give the address of a new, empty virtual host of the session's own RabbitMQ."""
+    return rabbit_node.add_vhost(f"test-{uuid.uuid4().hex}")
+
+
+@pytest.fixture(scope="session")
+def mongo_url(request: pytest.FixtureRequest) -> str:
+    """Give the address of a MongoDB replica set: WARREN_TEST_MONGO_URL's, else the session's own."""
+    given = os.environ.get("WARREN_TEST_MONGO_URL")
+    if given:
+        return given
+    node: MongoNode = request.getfixturevalue("mongo_node")
+    return node.url
+
+
+@pytest.fixture
+def mongo_database(mongo_url: str) -> Iterator[str]:
+    """Give the name of a database that is this test's alone, dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield name
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
+    with client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def new_rabbit(node_dir: Path) -> Iterator[Callable[[], RabbitNode]]:
+    """Give a factory of RabbitMQ nodes, not started yet, for tests that do to them what others must not feel."""
+    made: list[RabbitNode] = []
+
+    def make() -> RabbitNode:
+        made.append(RabbitNode(node_dir / f"rabbitmq-{uuid.uuid4().hex}", free_port()))
+        return made[-1]
+
+    yield make
+    for node in made:
+        node.stop()
+
+
+@pytest.fixture
+def new_mongo(node_dir: Path) -> Iterator[Callable[[], MongoNode]]:
+    """Give a factory of MongoDB nodes, not started yet."""
+    made: list[MongoNode] = []
+
+    def make() -> MongoNode:
+        made.append(MongoNode(node_dir / f"mongodb-{uuid.uuid4().hex}", free_port()))
+        return made[-1]
+
+    yield make
+    for node in made:
+        node.stop()

@@ -1,0 +1,31 @@
+"""A running Warren for the tests that need one."""
+
+from collections.abc import AsyncIterator, Generator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.mongodb import MongoNode
+from tests.e2e.stack import Stack, running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the ends of the services' logs with a failure."""
+    report = yield
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and stack is not None:
+        report.sections.append(("logs of the services", stack.tails()))
+    return report
+
+
+@pytest.fixture
+async def stack(amqp_vhost: str, mongo_node: MongoNode, mongo_database: str, tmp_path: Path) -> AsyncIterator[Stack]:
+    """Run Warren with two gateways, on a virtual host and a database of its own."""
+    environ = {
+        "WARREN_AMQP_URL": amqp_vhost,
+        "WARREN_MONGO_URL": mongo_node.url,
+        "WARREN_MONGO_DATABASE": mongo_database,
+    }
+    async with running(environ, tmp_path, gateways=2) as stack:
+        yield stack
