@@ -16,9 +16,10 @@ class HeartbeatProtocol(WebSocketsSansIOProtocol):
     heard = False
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of the client, and note that it lives."""
+        """Take bytes of the client, and note that it lives; behind a frame that broke the protocol they go nowhere."""
         self.heard = True
-        super().data_received(data)
+        if self.conn.parser_exc is None:
+            super().data_received(data)
 
     def send_keepalive_ping(self) -> None:
         """Ping, and listen from here."""
@@ -28,7 +29,7 @@ class HeartbeatProtocol(WebSocketsSansIOProtocol):
     def handle_ping(self) -> None:
         """Answer a ping, unless too much waits to be read already; a later one will do (RFC 6455 §5.5.3)."""
         pong = b"".join(self.conn.data_to_send())
-        if self.transport.get_write_buffer_size() <= MAX_UNREAD_BYTES:
+        if not self.close_sent and self.transport.get_write_buffer_size() <= MAX_UNREAD_BYTES:
             self.transport.write(pong)
 
     def keepalive_timeout(self) -> None:
@@ -38,30 +39,35 @@ class HeartbeatProtocol(WebSocketsSansIOProtocol):
         if self.heard or self.read_paused:
             self.schedule_ping()
         elif not self.close_sent and not self.transport.is_closing():
-            self._end(Disconnect.HEARTBEAT)
+            self.conn.send_close(Disconnect.HEARTBEAT.code, Disconnect.HEARTBEAT.reason)
+            self._end(Disconnect.HEARTBEAT.code, Disconnect.HEARTBEAT.reason)
 
     def handle_parser_exception(self) -> None:
-        """Close on a frame that breaks RFC 6455 or the size limit; a send that is under way must see it as gone."""
-        super().handle_parser_exception()
-        self._leave()
+        """Close on a frame that breaks RFC 6455 or the size limit."""
+        close = self.conn.close_sent
+        assert close is not None  # websockets has refused the frame
+        self._end(close.code, close.reason)
 
-    def _end(self, disconnect: Disconnect) -> None:
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": disconnect.code, "reason": disconnect.reason})
-        self.conn.send_close(disconnect.code, disconnect.reason)
+    def _end(self, code: int, reason: str) -> None:
+        """Send what says why, and read on until the client has gone: closing over unread bytes would reset the
+        connection, and the client could lose the close frame (RFC 9293 §3.10.4, RFC 6455 §7.1.1)."""
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
         self.close_sent = True
-        self.transport.close()
-        self._leave()
-
-    def _leave(self) -> None:
         self.disconnected = True  # sends raise ClientDisconnected, and those that wait for room wake up
         self.writable.set()
-        self.loop.call_later(CLOSE_PATIENCE_S, self.transport.abort)
+        self.close_timer = self.loop.call_later(CLOSE_PATIENCE_S, self._cut)
+
+    def _cut(self) -> None:
+        if self in self.connections:  # else it has gone by itself
+            self.transport.abort()
 
     async def run_asgi(self) -> None:
         """Serve, then cut the connection of a client that does not read what is left."""
         await super().run_asgi()
-        self.loop.call_later(self.close_timeout, self.transport.abort)
+        self.loop.call_later(self.close_timeout, self._cut)
 
 
 PROTOCOL: type[asyncio.Protocol] = HeartbeatProtocol

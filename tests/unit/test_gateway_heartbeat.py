@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -35,6 +35,7 @@ class Peer(asyncio.Protocol):
         self.close_code: int | None = None
         self.opened = asyncio.Event()
         self.lost = asyncio.Event()
+        self.reset: Exception | None = None
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -70,6 +71,7 @@ class Peer(asyncio.Protocol):
             self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.reset = exc
         self.lost.set()
 
     def flush(self) -> None:
@@ -109,10 +111,16 @@ async def connected(app: App, peer: Peer, *, timeout_s: float) -> AsyncIterator[
     )
     config.load()
     loop = asyncio.get_running_loop()
-    made: Callable[[], HeartbeatProtocol] = lambda: HeartbeatProtocol(config, ServerState(), {})  # noqa: E731
+    lost = asyncio.Event()
+
+    class Served(HeartbeatProtocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            lost.set()
+
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that what is not read waits in the process
-    server = await loop.create_server(made, sock=listening)
+    server = await loop.create_server(lambda: Served(config, ServerState(), {}), sock=listening)
     transport, _ = await loop.create_connection(lambda: peer, *listening.getsockname())
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     try:
@@ -120,7 +128,9 @@ async def connected(app: App, peer: Peer, *, timeout_s: float) -> AsyncIterator[
             await peer.opened.wait()
             yield
     finally:
-        transport.abort()
+        if not peer.lost.is_set():
+            transport.abort()
+        await lost.wait()
         server.close()
         await server.wait_closed()
 
@@ -169,6 +179,15 @@ async def test_a_frame_over_the_transports_limit_closes_with_its_code() -> None:
             await app.send({"type": "websocket.send", "text": "late"})
         await peer.lost.wait()
     assert (peer.close_code, app.left) == (CloseCode.MESSAGE_TOO_BIG, CloseCode.MESSAGE_TOO_BIG)
+
+
+async def test_a_client_that_is_still_writing_a_frame_that_is_far_too_long_reads_why_it_is_closed() -> None:
+    app, peer = App(), Peer(answers=True)
+    async with connected(app, peer, timeout_s=PATIENCE_S):
+        peer.conn.send_text(b"x" * 8_000_000)  # far more than the sockets' buffers hold
+        peer.flush()
+        await peer.lost.wait()
+    assert (peer.close_code, peer.reset) == (CloseCode.MESSAGE_TOO_BIG, None)
 
 
 async def test_the_pongs_of_a_client_that_does_not_read_do_not_pile_up() -> None:
