@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from gateway.announcer import Announcer
 from gateway.catch_up import CatchUps
 from gateway.hub import Hub
-from gateway.ingress import Ingress
+from gateway.ingress import Answered, Ingress
 from shared.broker.api import NO_FAILURES, Failures, Handler, Received
 from shared.events import (
+    Changed,
     ConversationCreated,
     GatewayRefreshed,
     GatewayStopped,
@@ -35,10 +36,10 @@ class AnswerAskers:
 
     async def __call__(self, batch: Sequence[Received], /) -> Failures:
         """Answer a batch."""
-        answers: list[tuple[str, Stored | ConversationCreated | Rejected]] = []
+        answers: list[tuple[str, Answered | Rejected]] = []
         for received in batch:
             body = received.envelope.body
-            if isinstance(body, Stored | ConversationCreated | Rejected):
+            if isinstance(body, Stored | ConversationCreated | Changed | Rejected):
                 answers.append((received.envelope.id, body))
         self.ingress.answer(answers)
         return NO_FAILURES
@@ -126,6 +127,7 @@ def handlers(*, ingress: Ingress, hub: Hub, announcer: Announcer, catch_ups: Cat
         Stored: answer,
         Rejected: answer,
         ConversationCreated: answer,
+        Changed: answer,
         Handoff: PushHandoffs(hub),
         ReceiptAdvanced: push_receipts,
         MessageFailed: push_receipts,

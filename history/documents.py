@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from history.reading import Change, Membership, Record
 from history.sequence import Appended, Key
-from history.store import Change, Membership, Record
 from shared.commands import EMPTY_OBJECT, ConversationKind, CreateConversation, MessageType
 from shared.events import Message
 from shared.history_api import Watermark

@@ -8,8 +8,8 @@ from typing import Self
 
 import msgspec
 
+from history.reading import Change, LogReader, Membership, Record, Tip
 from history.rules import refuse_stranger
-from history.store import Change, Membership, MessageStore, Record, Tip
 from shared.clock import Clock
 from shared.errors import Invalid, NotFound
 from shared.events import Message, MessageStored
@@ -67,7 +67,7 @@ class _Page:
 class StoredHistory:
     """`HistoryQueries` on the store."""
 
-    def __init__(self, store: MessageStore, *, clock: Clock, max_conversations: int = MAX_CONVERSATIONS) -> None:
+    def __init__(self, store: LogReader, *, clock: Clock, max_conversations: int = MAX_CONVERSATIONS) -> None:
         self._store = store
         self._clock = clock
         self._max_conversations = max_conversations

@@ -18,11 +18,11 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ASCENDING, DeleteOne, IndexModel, UpdateOne
 from pymongo.errors import PyMongoError
 
-from presence.store import Changes, Connection, Device
+from presence.store import Changes, Connection
 from shared.errors import StoreUnavailable
 from shared.events import DeviceInfo, PresenceChanged, Session, SessionClosed
 from shared.ids import GatewayId, UserId
-from shared.presence_api import Presence
+from shared.presence_api import Device, Presence
 from shared.settings import MongoSettings
 
 Document: TypeAlias = dict[str, Any]  # as the driver gives it; read here and nowhere else

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-import msgspec
-
-from shared.events import DeviceInfo, PresenceChanged, Session, SessionClosed
+from shared.events import PresenceChanged, Session, SessionClosed
 from shared.ids import DeviceId, GatewayId, SessionId, UserId
-from shared.presence_api import Presence
+from shared.presence_api import Device, Presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +42,6 @@ class Connection:
     user_id: UserId
     device_id: DeviceId
     gone_at: datetime | None = None
-
-
-class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """A device that a user has signed in with."""
-
-    info: DeviceInfo
-    first_seen: datetime
-    last_seen: datetime
-    online: bool
 
 
 class PresenceStore(Protocol):

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import structlog
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from history.mongo import MongoMessageStore
+from history.mongo.store import MongoMessageStore
 from presence.mongo import MongoPresenceStore
 from shared import process
 from shared.broker.rabbit import RabbitBroker

@@ -9,18 +9,33 @@ import msgspec
 from pydantic import SecretStr
 
 from shared.errors import ErrorBody, Invalid, NotAMember, NotFound, Unavailable, WarrenError
-from shared.history_api import Conversation, ConversationPage, MessagePage, SyncAnswer, SyncQuery
+from shared.history_api import (
+    Conversation,
+    ConversationPage,
+    MemberList,
+    MemberPage,
+    MessagePage,
+    MessagePlace,
+    Receipt,
+    SyncAnswer,
+    SyncQuery,
+)
 from shared.history_wire import (
+    AskChannels,
     AskConversation,
+    AskConversationNumbered,
     AskConversations,
+    AskMemberPage,
     AskMembers,
+    AskMessagePlace,
     AskMessages,
     AskPosition,
+    AskReceipts,
     AskSync,
     AskUnread,
     Query,
 )
-from shared.ids import ConversationId, UserId
+from shared.ids import ConversationId, MessageId, UserId
 from shared.position import Position
 
 T = TypeVar("T")
@@ -71,9 +86,34 @@ class HttpHistory:
         """Give the conversations with unread messages and how many in each."""
         return await self._ask(AskUnread(user_id=user_id), dict[ConversationId, int])
 
-    async def members(self, conversation_id: ConversationId) -> tuple[UserId, ...]:
+    async def receipts(self, user_id: UserId, conversation_id: ConversationId, seq: int) -> tuple[Receipt, ...]:
+        """Tell of each other member whether they have received and read a message."""
+        query = AskReceipts(user_id=user_id, conversation_id=conversation_id, seq=seq)
+        return await self._ask(query, tuple[Receipt, ...])
+
+    async def member_page(
+        self, user_id: UserId, conversation_id: ConversationId, *, limit: int, cursor: str | None
+    ) -> MemberPage:
+        """Give a page of the members."""
+        query = AskMemberPage(user_id=user_id, conversation_id=conversation_id, limit=limit, cursor=cursor)
+        return await self._ask(query, MemberPage)
+
+    async def channels(self, user_id: UserId, space_id: ConversationId) -> tuple[Conversation, ...]:
+        """Give the channels of a space that the user is in or may join."""
+        return await self._ask(AskChannels(user_id=user_id, space_id=space_id), tuple[Conversation, ...])
+
+    async def conversation_numbered(self, user_id: UserId, number: int) -> ConversationId:
+        """Find a conversation by its number."""
+        query = AskConversationNumbered(user_id=user_id, number=number)
+        return ConversationId(await self._ask(query, str))
+
+    async def message_place(self, user_id: UserId, message: MessageId | int) -> MessagePlace:
+        """Find a message by its id or its number."""
+        return await self._ask(AskMessagePlace(user_id=user_id, message=message), MessagePlace)
+
+    async def members(self, conversation_id: ConversationId) -> MemberList:
         """Give a conversation's members."""
-        return await self._ask(AskMembers(conversation_id=conversation_id), tuple[UserId, ...])
+        return await self._ask(AskMembers(conversation_id=conversation_id), MemberList)
 
     async def _ask(self, query: Query, answer: type[T]) -> T:
         try:

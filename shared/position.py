@@ -9,7 +9,7 @@ from enum import Enum, auto
 import msgspec
 
 from shared.errors import Invalid
-from shared.events import MessageStored
+from shared.events import Entry
 from shared.ids import ConversationId
 
 # A change is visible at most this long after the time it is stamped with: longer than history's deadline for one
@@ -45,15 +45,15 @@ class Position:
         self.floor = floor
         self.versions: dict[ConversationId, int] = versions if versions is not None else {}
 
-    def judge(self, event: MessageStored) -> Verdict:
+    def judge(self, event: Entry) -> Verdict:
         """Tell whether the event comes next, was had already, or leaves a gap."""
-        message = event.message
-        last = self.versions.get(message.conversation_id)
+        last = self.versions.get(event.conversation_id)
         if last is not None:
-            if message.version == last + 1:
+            version = event.version
+            if version == last + 1:
                 return Verdict.NEXT
-            return Verdict.REPEAT if message.version <= last else Verdict.GAP
-        if message.created_at <= self.floor:
+            return Verdict.REPEAT if version <= last else Verdict.GAP
+        if event.at <= self.floor:
             return Verdict.REPEAT
         if event.previous_at is None or event.previous_at <= self.floor:
             return Verdict.NEXT

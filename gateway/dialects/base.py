@@ -11,6 +11,7 @@ from gateway.disconnects import Disconnect
 from shared.commands import Acknowledge, SendMessage, SetTyping
 from shared.errors import ErrorBody, WarrenError
 from shared.events import (
+    Changed,
     ConversationCreated,
     DeviceInfo,
     MessageFailed,
@@ -131,7 +132,7 @@ class Lagged(msgspec.Struct, frozen=True, kw_only=True):
     before: int | None = None
 
 
-Answer: TypeAlias = Stored | Accepted | ConversationCreated | MessagePage | SyncAnswer | Welcome | Done
+Answer: TypeAlias = Stored | Accepted | ConversationCreated | Changed | MessagePage | SyncAnswer | Welcome | Done
 Pushed: TypeAlias = MessageStored | ReceiptAdvanced | TypingChanged | MessageFailed | StoredLate | Lagged
 
 

@@ -28,11 +28,12 @@ from gateway.dialects.base import (
     Wish,
 )
 from gateway.disconnects import Disconnect
-from gateway.views import accepted_view, conversation_view, message_view, messages_view, stored_view
+from gateway.views import accepted_view, changed_view, conversation_view, message_view, messages_view, stored_view
 from shared.clock import rfc3339
 from shared.commands import Acknowledge, SendMessage, SetTyping
 from shared.errors import ErrorBody, Forbidden, Invalid, InvalidField, TooLarge, Unauthenticated, UnknownType
 from shared.events import (
+    Changed,
     ConversationCreated,
     DeviceInfo,
     MessageFailed,
@@ -207,6 +208,8 @@ class NativeDialect:
                 return _sync_view(answer)
             case Welcome():
                 return self._welcome_view(answer)
+            case Changed():
+                return changed_view(answer)
             case ConversationCreated():
                 return frames.CreatedView(conversation_id=answer.conversation_id, created=answer.created)
             case Done():

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from history.mongo import MongoMessageStore
+from history.mongo.store import MongoMessageStore
 from shared.commands import SendMessage
 from shared.ids import UserId
 from shared.settings import MongoSettings

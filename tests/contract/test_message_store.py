@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from deploy.local.mongodb import MongoNode
 from deploy.local.processes import free_port
-from history.mongo import MongoMessageStore
+from history.mongo.store import MongoMessageStore
 from history.sequence import Appended
 from history.store import Advanced, MessageStore
 from shared.commands import ConversationKind, CreateConversation, SendMessage, Stage

@@ -5,9 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from history.reading import Change, Membership, Record, Tip
 from history.rules import direct_conversation, opens_direct, refuse_conversation, refuse_stranger
 from history.sequence import Appended, Head, Key, key_of, place
-from history.store import Advanced, Change, Created, Membership, Reader, Record, Tip
+from history.store import Advanced, Created, Reader
 from history.watermarks import merge
 from shared.commands import Acknowledge, ConversationKind, CreateConversation, SendMessage
 from shared.errors import Conflict, StoreUnavailable, WarrenError

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from presence.store import Changes, Connection, Device
+from presence.store import Changes, Connection
 from shared.errors import StoreUnavailable
 from shared.events import DeviceInfo, PresenceChanged, Session
 from shared.ids import DeviceId, GatewayId, SessionId, UserId
-from shared.presence_api import Presence
+from shared.presence_api import Device, Presence
 
 
 @dataclass

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history.queries import MAX_PAGE_BYTES, StoredHistory
-from history.store import Record
+from history.reading import Record
 from shared.errors import Invalid, NotAMember, NotFound
 from shared.events import MessageStored
 from shared.history_api import MAX_PAGE, Changes, SyncAnswer, SyncQuery

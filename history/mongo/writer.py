@@ -1,30 +1,26 @@
-"""The message store on MongoDB; the only importer of motor in history."""
+"""Write messages, conversations and watermarks to MongoDB."""
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Self
+from datetime import datetime
 
 import pymongo
-from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
-from pymongo import ReadPreference, UpdateOne, WriteConcern
-from pymongo.errors import BulkWriteError, PyMongoError
-from pymongo.read_concern import ReadConcern
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
 
 from history import documents
 from history.documents import Document, member_id
+from history.mongo.connection import MongoConnection
 from history.rules import direct_conversation, opens_direct, refuse_conversation, refuse_stranger
 from history.sequence import Appended, Head, Heads, Key, key_of, place
-from history.store import Advanced, Change, Created, Membership, Reader, Record, Tip
+from history.store import Advanced, Created, Reader
 from history.watermarks import merge
 from shared.commands import Acknowledge, ConversationKind, CreateConversation, SendMessage, Stage
 from shared.errors import Conflict, StoreUnavailable, WarrenError
-from shared.events import Message
 from shared.history_api import Watermark
-from shared.ids import ConversationId, UserId
+from shared.ids import ConversationId
 from shared.settings import MongoSettings
 
 HEADS = 10_000
@@ -32,67 +28,12 @@ ROUNDS = 5  # a round is lost only to another writer of the same shard, and that
 DUPLICATE_KEY = 11000
 
 
-class MongoMessageStore:
-    """`MessageStore` on a MongoDB replica set.
-
-    Writes are acknowledged by a majority, from its journal. Reads are of what a majority has, so that nothing that a
-    failover could take back is answered, counted from, or taken for stored.
-    """
+class MongoWriter(MongoConnection):
+    """The writing half of the store. It keeps the heads in use."""
 
     def __init__(self, client: AsyncIOMotorClient[Document], settings: MongoSettings) -> None:
-        options: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
-        self._database = client.get_database(
-            settings.mongo_database,
-            codec_options=options,
-            read_preference=ReadPreference.PRIMARY,
-            write_concern=WriteConcern("majority", j=True),
-            read_concern=ReadConcern("majority"),
-        )
-        self._messages = self._database[documents.MESSAGES]
-        self._conversations = self._database[documents.CONVERSATIONS]
-        self._members = self._database[documents.MEMBERS]
-        self._timeout_s = settings.mongo_timeout_s
+        super().__init__(client, settings)
         self._heads = Heads(HEADS)
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, settings: MongoSettings) -> AsyncIterator[Self]:
-        """Open the store; it connects when it is first asked something."""
-        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
-            settings.mongo_url.get_secret_value(), retryWrites=True, appname="warren-history"
-        )
-        try:
-            yield cls(client, settings)
-        finally:
-            client.close()
-
-    async def create_indexes(self) -> None:
-        """Create the indexes that are missing. Idempotent."""
-        with self._asking():
-            for index in documents.INDEXES:
-                keys = [(name, pymongo.ASCENDING) for name in index.fields]
-                await self._database[index.collection].create_index(keys, unique=index.unique)
-
-    async def ping(self) -> bool:
-        """Tell whether the database answers; never raises."""
-        try:
-            with self._asking():
-                await self._database.command("ping")
-        except StoreUnavailable:
-            return False
-        return True
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Put one deadline around all that is asked of the driver, and give its errors Warren's names.
-
-        The deadline goes to the server too, so a write is never seen later than it: `position.SETTLE` relies on it.
-        """
-        try:
-            with pymongo.timeout(self._timeout_s):
-                yield
-        except PyMongoError as error:
-            raise StoreUnavailable(f"MongoDB did not do what was asked: {error}") from error
 
     # --- messages
 
@@ -271,88 +212,6 @@ class MongoMessageStore:
             if updates:
                 await self._members.bulk_write(updates, ordered=False)
         return results
-
-    # --- queries
-
-    async def memberships(self, user_id: UserId) -> dict[ConversationId, Membership]:
-        """Give all conversations of a user."""
-        with self._asking():
-            found = self._members.find({"user_id": user_id})
-            return {each["conversation_id"]: documents.membership_of(each) async for each in found}
-
-    async def tips(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Tip]:
-        """Give the ends of conversations' logs."""
-        with self._asking():
-            return await self._tips(conversation_ids)
-
-    async def _tips(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Tip]:
-        found = self._messages.aggregate(documents.last_of_each(conversation_ids, "seq", "version", "created_at"))
-        return {each["_id"]: Tip(each["seq"], each["version"], each["created_at"]) async for each in found}
-
-    async def records(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Record]:
-        """Give those of the conversations that exist."""
-        with self._asking():
-            last = self._messages.aggregate(documents.last_of_each(conversation_ids))
-            messages = {each["_id"]: documents.message_of(each["last"]) async for each in last}
-            found = self._conversations.find({"_id": {"$in": list(conversation_ids)}})
-            return {each["_id"]: documents.record_of(each, messages.get(each["_id"])) async for each in found}
-
-    async def watermarks(
-        self, conversation_ids: Collection[ConversationId]
-    ) -> dict[ConversationId, tuple[Watermark, ...]]:
-        """Give the watermarks of every member."""
-        marks: defaultdict[ConversationId, list[Watermark]] = defaultdict(list)
-        with self._asking():
-            async for each in self._members.find({"conversation_id": {"$in": list(conversation_ids)}}):
-                marks[each["conversation_id"]].append(documents.watermark_of(each))
-        return {each: tuple(sorted(found, key=lambda mark: mark.user_id)) for each, found in marks.items()}
-
-    async def acknowledged_after(
-        self, conversation_ids: Collection[ConversationId], moment: datetime
-    ) -> set[ConversationId]:
-        """Give those of the conversations in which a watermark moved after a moment."""
-        query = {"conversation_id": {"$in": list(conversation_ids)}, "acknowledged_at": {"$gt": moment}}
-        with self._asking():
-            return set(await self._members.distinct("conversation_id", query))
-
-    async def changes(
-        self, conversation_id: ConversationId, *, version: int | None, floor: datetime, limit: int
-    ) -> list[Change]:
-        """Give the newest changes, read backwards until one that is had."""
-        newest = self._messages.find({"conversation_id": conversation_id}).sort("seq", pymongo.DESCENDING)
-        changes: list[Change] = []
-        with self._asking():
-            async for document in newest.limit(limit).batch_size(min(limit, documents.READ_AHEAD)):
-                change = documents.change_of(document)
-                message = change.message
-                if message.version <= version if version is not None else message.created_at <= floor:
-                    break
-                changes.append(change)
-            await newest.close()
-        return changes[::-1]
-
-    async def messages(
-        self, conversation_id: ConversationId, *, before: int | None, after: int | None, limit: int
-    ) -> list[Message]:
-        """Give one page in seq order."""
-        query: Document = {"conversation_id": conversation_id}
-        if after is not None:
-            query["seq"] = {"$gt": after}
-        elif before is not None:
-            query["seq"] = {"$lt": before}
-        order = pymongo.ASCENDING if after is not None else pymongo.DESCENDING
-        with self._asking():
-            found = await self._messages.find(query).sort("seq", order).limit(limit).to_list(limit)
-        messages = [documents.message_of(document) for document in found]
-        return messages if after is not None else messages[::-1]
-
-    async def unread(self, user_id: UserId, after: Mapping[ConversationId, int]) -> dict[ConversationId, int]:
-        """Count the messages of others."""
-        if not after:
-            return {}
-        with self._asking():
-            found = self._messages.aggregate(documents.unread_count(user_id, after))
-            return {each["_id"]: each["unread"] async for each in found}
 
 
 def _marked(result: Appended | WarrenError, *, first: bool) -> Appended | WarrenError:

@@ -1,0 +1,50 @@
+"""What clients call by a number or by a message's id: found once, and remembered."""
+
+from collections import OrderedDict
+from typing import TypeAlias, TypeVar
+
+from shared.history_api import HistoryQueries, MessagePlace
+from shared.ids import ConversationId, MessageId, UserId
+
+CAPACITY = 20_000
+_Key: TypeAlias = tuple[UserId, str]
+V = TypeVar("V")
+
+
+class Directory:
+    """Finds conversations and messages for the user who names them. What it has found never changes."""
+
+    def __init__(self, history: HistoryQueries) -> None:
+        self._history = history
+        self._conversations: OrderedDict[_Key, ConversationId] = OrderedDict()
+        self._messages: OrderedDict[_Key, MessagePlace] = OrderedDict()
+
+    async def conversation(self, user_id: UserId, name: str) -> ConversationId:
+        """Give the id of a conversation that is named by its id or by its number. Raises: NotFound, Unavailable."""
+        if not is_number(name):
+            return ConversationId(name)
+        found = self._conversations.get((user_id, name))
+        if found is None:
+            found = await self._history.conversation_numbered(user_id, int(name))
+            _remember(self._conversations, (user_id, name), found)
+        return found
+
+    async def message(self, user_id: UserId, name: str) -> MessagePlace:
+        """Find a message that is named by its id or by its number. Raises: NotFound, Unavailable."""
+        found = self._messages.get((user_id, name))
+        if found is None:
+            message = int(name) if is_number(name) else MessageId(name)
+            found = await self._history.message_place(user_id, message)
+            _remember(self._messages, (user_id, name), found)
+        return found
+
+
+def is_number(name: str) -> bool:
+    """Tell whether a name is a number: no id that Warren makes is digits alone."""
+    return name.isdecimal() and name.isascii() and len(name) <= 16
+
+
+def _remember(known: OrderedDict[_Key, V], key: _Key, value: V) -> None:
+    known[key] = value
+    if len(known) > CAPACITY:
+        known.popitem(last=False)
