@@ -1,48 +1,28 @@
 """A message store in memory, under the same contract as the one on MongoDB."""
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from history.reading import Change, Membership, Record, Tip
+from history.reading import Change, Membership, Record
 from history.rules import direct_conversation, opens_direct, refuse_conversation, refuse_stranger
 from history.sequence import Appended, Head, Key, key_of, place
 from history.store import Advanced, Created, Reader
 from history.watermarks import merge
 from shared.commands import Acknowledge, ConversationKind, CreateConversation, SendMessage
-from shared.errors import Conflict, StoreUnavailable, WarrenError
-from shared.events import Message
+from shared.errors import Conflict, WarrenError
 from shared.history_api import Watermark
-from shared.ids import ConversationId, MessageId, UserId
+from shared.ids import MessageId
+from tests.fakes.history_reads import FakeConversation, FakeLogReader
 
 
-@dataclass
-class _Conversation:
-    record: Record
-    head: Head
-    log: list[Change]
-
-
-class FakeMessageStore:
+class FakeMessageStore(FakeLogReader):
     """`MessageStore` in memory. `fail(n)` makes the next n calls an outage."""
 
     def __init__(self) -> None:
-        self._conversations: dict[ConversationId, _Conversation] = {}
-        self._members: dict[Reader, Membership] = {}
-        self._moved_at: dict[Reader, datetime] = {}
+        super().__init__()
         self._stored: dict[Key, Appended] = {}
         self._ids: set[MessageId] = set()
-        self._failures = 0
-
-    def fail(self, calls: int) -> None:
-        """Make the next calls raise StoreUnavailable."""
-        self._failures = calls
-
-    def _check(self) -> None:
-        if self._failures:
-            self._failures -= 1
-            raise StoreUnavailable("The fake store was told to fail.")
 
     async def ping(self) -> bool:
         return not self._failures
@@ -78,7 +58,7 @@ class FakeMessageStore:
     def _add(self, command: CreateConversation, at: datetime) -> None:
         each, number = command.conversation_id, len(self._conversations) + 1
         record = Record(each, number, command.kind, command.member_ids, at, command.name, command.metadata)
-        self._conversations[each] = _Conversation(record, Head(each, number, command.kind, command.member_ids), [])
+        self._conversations[each] = FakeConversation(record, Head(each, number, command.kind, command.member_ids), [])
         for user_id in command.member_ids:
             owner = command.kind is not ConversationKind.DIRECT and user_id == command.creator_id
             role = "owner" if owner else "member"
@@ -112,67 +92,3 @@ class FakeMessageStore:
             if moved:
                 self._moved_at[reader] = at
         return results
-
-    async def memberships(self, user_id: UserId) -> dict[ConversationId, Membership]:
-        self._check()
-        return {each: member for (each, user), member in self._members.items() if user == user_id}
-
-    async def tips(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Tip]:
-        self._check()
-        heads = {each: self._conversations[each].head for each in conversation_ids if each in self._conversations}
-        return {each: Tip(head.seq, head.version, head.changed_at) for each, head in heads.items() if head.changed_at}
-
-    async def records(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Record]:
-        self._check()
-        found = {each: self._conversations[each] for each in conversation_ids if each in self._conversations}
-        return {
-            each: replace(conversation.record, last_message=conversation.log[-1].message if conversation.log else None)
-            for each, conversation in found.items()
-        }
-
-    async def watermarks(
-        self, conversation_ids: Collection[ConversationId]
-    ) -> dict[ConversationId, tuple[Watermark, ...]]:
-        self._check()
-        marks: defaultdict[ConversationId, list[Watermark]] = defaultdict(list)
-        for (each, _), member in sorted(self._members.items()):
-            if each in conversation_ids:
-                marks[each].append(member.watermark)
-        return {each: tuple(found) for each, found in marks.items()}
-
-    async def acknowledged_after(
-        self, conversation_ids: Collection[ConversationId], moment: datetime
-    ) -> set[ConversationId]:
-        self._check()
-        return {each for (each, _), at in self._moved_at.items() if each in conversation_ids and at > moment}
-
-    async def changes(
-        self, conversation_id: ConversationId, *, version: int | None, floor: datetime, limit: int
-    ) -> list[Change]:
-        self._check()
-        log = self._conversations[conversation_id].log
-        after = [each for each in log if _is_after(each.message, version, floor)]
-        return after[-limit:]
-
-    async def messages(
-        self, conversation_id: ConversationId, *, before: int | None, after: int | None, limit: int
-    ) -> list[Message]:
-        self._check()
-        messages = [each.message for each in self._conversations[conversation_id].log]
-        if after is not None:
-            return [message for message in messages if message.seq > after][:limit]
-        return [message for message in messages if before is None or message.seq < before][-limit:]
-
-    async def unread(self, user_id: UserId, after: Mapping[ConversationId, int]) -> dict[ConversationId, int]:
-        self._check()
-        unread = Counter(
-            each
-            for each, seq in after.items()
-            for change in self._conversations[each].log
-            if change.message.seq > seq and change.message.sender_id != user_id
-        )
-        return dict(unread)
-
-
-def _is_after(message: Message, version: int | None, floor: datetime) -> bool:
-    return message.created_at > floor if version is None else message.version > version
