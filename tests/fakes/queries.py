@@ -2,13 +2,30 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
 
 from shared.errors import NotFound, StoreUnavailable, Unavailable
-from shared.history_api import Conversation, ConversationPage, MessagePage, SyncAnswer, SyncQuery
-from shared.ids import ConversationId, UserId
+from shared.history_api import (
+    Conversation,
+    ConversationPage,
+    Member,
+    MemberList,
+    MemberPage,
+    MessagePage,
+    MessagePlace,
+    Receipt,
+    SyncAnswer,
+    SyncQuery,
+)
+from shared.ids import ConversationId, DeviceId, MessageId, UserId
 from shared.position import Position
-from shared.presence_api import Presence
+from shared.presence_api import Account, Device, Presence, Profile, ProfileChange, ProfilePage
 from tests.fakes.clock import START
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class FakeHistory:
@@ -24,6 +41,13 @@ class FakeHistory:
         self.known: dict[ConversationId, Conversation] = {}
         self.page = MessagePage(messages=(), watermarks=(), has_more=False)
         self.counts: dict[ConversationId, int] = {}
+        self.numbers: dict[int, ConversationId] = {}
+        self.places: dict[MessageId | int, MessagePlace] = {}
+        self.sought: list[MessageId | int] = []
+        self.receipts_of: dict[tuple[ConversationId, int], tuple[Receipt, ...]] = {}
+        self.members_of: dict[ConversationId, tuple[Member, ...]] = {}
+        self.channels_of: dict[ConversationId, tuple[Conversation, ...]] = {}
+        self.lists: dict[ConversationId, MemberList] = {}
 
     async def _ready(self) -> None:
         await self.gate.wait()
@@ -61,19 +85,96 @@ class FakeHistory:
         await self._ready()
         return self.counts
 
-    async def members(self, conversation_id: ConversationId) -> tuple[UserId, ...]:
+    async def receipts(self, user_id: UserId, conversation_id: ConversationId, seq: int) -> tuple[Receipt, ...]:
         await self._ready()
-        return self.known[conversation_id].member_ids
+        return _known(self.receipts_of, (conversation_id, seq))
+
+    async def member_page(
+        self, user_id: UserId, conversation_id: ConversationId, *, limit: int, cursor: str | None
+    ) -> MemberPage:
+        await self._ready()
+        members, skip = _known(self.members_of, conversation_id), int(cursor or 0)
+        more = str(skip + limit) if skip + limit < len(members) else None
+        return MemberPage(members=members[skip : skip + limit], next_cursor=more)
+
+    async def channels(self, user_id: UserId, space_id: ConversationId) -> tuple[Conversation, ...]:
+        await self._ready()
+        return _known(self.channels_of, space_id)
+
+    async def conversation_numbered(self, user_id: UserId, number: int) -> ConversationId:
+        await self._ready()
+        return _known(self.numbers, number)
+
+    async def message_place(self, user_id: UserId, message: MessageId | int) -> MessagePlace:
+        self.sought.append(message)
+        await self._ready()
+        return _known(self.places, message)
+
+    async def members(self, conversation_id: ConversationId) -> MemberList:
+        await self._ready()
+        return _known(self.lists, conversation_id)
 
 
 class FakePresence:
-    """A `PresenceQueries`."""
+    """A `PresenceQueries`. `down`: nothing is answered."""
 
     def __init__(self) -> None:
         self.down = False
         self.here: dict[UserId, Presence] = {}
+        self.accounts: dict[UserId, Account] = {}
+        self.people: dict[UserId, Profile] = {}
+        self.devices_of: dict[UserId, tuple[Device, ...]] = {}
+        self.asked_accounts: list[tuple[UserId, str | None]] = []
+        self.asked_presence: list[tuple[UserId, ...]] = []
+        self.signed_out: list[tuple[UserId, DeviceId]] = []
+        self.changes: list[tuple[UserId, ProfileChange]] = []
 
-    async def presence_of(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
+    def _ready(self) -> None:
         if self.down:
             raise Unavailable("The fake presence was told to be down.")
+
+    async def presence_of(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
+        self.asked_presence.append(tuple(user_ids))
+        self._ready()
         return {user_id: self.here[user_id] for user_id in user_ids if user_id in self.here}
+
+    async def account(self, user_id: UserId, name: str | None) -> Account:
+        self.asked_accounts.append((user_id, name))
+        self._ready()
+        return self.accounts.get(user_id) or Account(user_id=user_id, name=name or user_id)
+
+    async def profiles(self, user_ids: Sequence[UserId]) -> dict[UserId, Profile]:
+        self._ready()
+        return {user_id: self.people[user_id] for user_id in user_ids if user_id in self.people}
+
+    async def search(self, text: str, *, limit: int, cursor: str | None) -> ProfilePage:
+        self._ready()
+        found = sorted(
+            (one for one in self.people.values() if one.user_id.startswith(text) and one.user_id > (cursor or "")),
+            key=lambda one: one.user_id,
+        )
+        more = found[limit - 1].user_id if len(found) > limit else None
+        return ProfilePage(users=tuple(found[:limit]), next_cursor=more)
+
+    async def change_profile(self, user_id: UserId, change: ProfileChange) -> Profile:
+        self._ready()
+        self.changes.append((user_id, change))
+        wanted = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not msgspec.UNSET}
+        changed = self.people[user_id] = msgspec.structs.replace(_known(self.people, user_id), **wanted)
+        return changed
+
+    async def devices(self, user_id: UserId) -> tuple[Device, ...]:
+        self._ready()
+        return self.devices_of.get(user_id, ())
+
+    async def sign_out(self, user_id: UserId, device_id: DeviceId) -> None:
+        self._ready()
+        if all(device.info.id != device_id for device in self.devices_of.get(user_id, ())):
+            raise NotFound("There is no such device.")
+        self.signed_out.append((user_id, device_id))
+
+
+def _known(answers: dict[K, V], key: K) -> V:
+    if key not in answers:
+        raise NotFound("The fake was not told of it.")
+    return answers[key]
