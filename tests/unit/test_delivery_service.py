@@ -313,7 +313,7 @@ def typing(conversation_id: ConversationId, to: UserId | None = None) -> SetTypi
 async def test_typing_is_shown_to_the_other_members(delivery: Delivery) -> None:
     async with running(delivery.build()), delivery.gateway("gw-1") as gateway:
         await gateway.tell(*(SessionOpened(session=session(f"s-{user}", user)) for user in (ALICE, BOB, CAROL)))
-        delivery.history.rooms[ROOM] = (ALICE, BOB)
+        delivery.history.set_room(ROOM, ALICE, BOB)
         await gateway.received()
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM), typing(ROOM))
         handoffs = await gateway.got(Handoff)
@@ -329,7 +329,7 @@ async def test_history_is_not_asked_for_members_that_a_message_has_just_named(de
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM))
         assert len(await gateway.got(TypingChanged)) == 1
         assert delivery.history.asked == 0
-        delivery.history.rooms[ROOM] = (ALICE,)  # bob has left since
+        delivery.history.set_room(ROOM, ALICE)  # bob has left since
         await delivery.clock.advance(61)
         await gateway.tell(SessionOpened(session=session("s1", "bob")))
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM))
@@ -339,7 +339,7 @@ async def test_history_is_not_asked_for_members_that_a_message_has_just_named(de
 async def test_who_is_not_a_member_cannot_be_seen_typing(delivery: Delivery) -> None:
     async with running(delivery.build()), delivery.gateway("gw-1") as gateway:
         await gateway.tell(SessionOpened(session=session("s1", "bob")))
-        delivery.history.rooms[ROOM] = (BOB, CAROL)
+        delivery.history.set_room(ROOM, BOB, CAROL)
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM), typing(ConversationId("nowhere")))
         assert await gateway.got(TypingChanged) == []
 
@@ -350,7 +350,7 @@ async def test_a_conversation_that_is_not_there_is_looked_for_once_in_a_while(de
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM), typing(ROOM))
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM))
         assert delivery.history.asked == 1
-        delivery.history.rooms[ROOM] = (ALICE, BOB)
+        delivery.history.set_room(ROOM, ALICE, BOB)
         await delivery.clock.advance(5)
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM))
         assert len(await gateway.got(TypingChanged)) == 1
@@ -369,7 +369,7 @@ async def test_typing_is_dropped_while_history_is_away(delivery: Delivery) -> No
     async with running(delivery.build()), delivery.gateway("gw-1") as gateway:
         await gateway.tell(SessionOpened(session=session("s1", "bob")))
         delivery.history.available = False
-        delivery.history.rooms[ROOM] = (ALICE, BOB)
+        delivery.history.set_room(ROOM, ALICE, BOB)
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM))
         delivery.history.available = True
         await delivery.clock.advance(10)
