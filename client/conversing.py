@@ -9,11 +9,16 @@ from client.errors import ClientError
 from client.events import (
     ConnectionChanged,
     Event,
+    ConversationChanged,
     EventsDropped,
+    MessageDeleted,
+    MessageEdited,
     MessageFailed,
     MessageReceived,
     PresenceChanged,
+    ReactionChanged,
     ReceiptAdvanced,
+    Stale,
     Truncated,
     Typing,
 )
@@ -102,7 +107,14 @@ class Chat:
                 self._show(event)
             case Truncated() | EventsDropped():
                 self._show("Some messages are left out here.")
-            case PresenceChanged():
+            case (
+                PresenceChanged()
+                | MessageEdited()
+                | MessageDeleted()
+                | ReactionChanged()
+                | ConversationChanged()
+                | Stale()
+            ):
                 self._show(None)
             case _:
                 assert_never(event)
