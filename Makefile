@@ -7,7 +7,7 @@ VENV := .venv/.installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help run chat check unit test contract e2e bench lock env clean
+.PHONY: help run chat check unit test contract e2e bench lock env docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ lock: $(VENV) ## write requirements.lock from pyproject.toml: make lock ARGS=--u
 
 env: $(VENV) ## write .env.example from the settings classes
 	$(BIN)/python -m deploy.local.env_example > .env.example
+
+docs: $(VENV) ## write docs/openapi-*.json and docs/asyncapi.json from the code
+	$(BIN)/python -m deploy.api_documents
 
 clean: ## remove .venv and the caches; the data in .warren stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
