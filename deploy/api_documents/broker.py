@@ -75,7 +75,7 @@ _SAYS: Mapping[Exchange, str] = {
     SESSIONS: "The news of sessions, to presence, delivery and every gateway.",
     PRESENCE: "The news of users, to every gateway.",
     SIGNALS: "What is worth nothing a moment later.",
-    RETRY: "What failed and comes back after a delay. The key is the queue it comes back to; the headers name the rung.",
+    RETRY: "What failed and comes back after a delay. The key is its queue; the headers name the rung.",
     DEAD: "What was given up. The key is the family of the queue; a malformed one holds whatever was there.",
 }
 _TEXT, _NUMBER = {"type": "string"}, {"type": "integer"}

@@ -1,4 +1,4 @@
-"""The OpenAPI documents of the REST APIs, asked of the apps themselves: built as the services build them, and not run."""
+"""The OpenAPI documents of the REST APIs, asked of the apps: built as the services build them, and not run."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -61,10 +61,10 @@ async def _services() -> AsyncIterator[list[Service]]:
         people = await stack.enter_async_context(HttpPresence.open(asks.presence_url, token, asks.query_timeout_s))
         messages = await stack.enter_async_context(MongoMessageStore.open(of_history.mongo))
         users = await stack.enter_async_context(MongoPresenceStore.open(of_presence.mongo))
-        given = {"broker": server.connect(), "clock": clock, "new_id": new_id}
+        broker = server.connect()
         yield [
-            gateway.wiring.build(of_gateway, history=log, presence=people, **given),
-            history.wiring.build(of_history, store=messages, **given),
-            delivery.wiring.build(of_delivery, history=log, **given),
-            presence.wiring.build(of_presence, store=users, **given),
+            gateway.wiring.build(of_gateway, broker=broker, history=log, presence=people, clock=clock, new_id=new_id),
+            history.wiring.build(of_history, broker=broker, store=messages, clock=clock, new_id=new_id),
+            delivery.wiring.build(of_delivery, broker=broker, history=log, clock=clock, new_id=new_id),
+            presence.wiring.build(of_presence, broker=broker, store=users, clock=clock, new_id=new_id),
         ]

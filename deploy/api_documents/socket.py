@@ -122,7 +122,12 @@ def _asked(type_: str, frame: type[msgspec.Struct]) -> Schema:
 
 def _reply(type_: str, views: tuple[type[msgspec.Struct], ...] | None) -> Schema:
     data: Schema = {} if views is None else one_of(views) if views else {"type": "object", "maxProperties": 0}
-    properties = {"type": {"const": "reply"}, "id": {"type": "string"}, "ok": {"const": True}, "data": data}
+    properties: dict[str, Schema] = {
+        "type": {"const": "reply"},
+        "id": {"type": "string"},
+        "ok": {"const": True},
+        "data": data,
+    }
     return _message("reply", f"The answer to `{type_}`", _frame(properties))
 
 
@@ -132,7 +137,11 @@ def _pushed(type_: str, data: type[msgspec.Struct] | None) -> Schema:
 
 
 def _error() -> Schema:
-    properties = {"type": {"const": "error"}, "id": {"type": "string"}, "error": reference(ErrorBody)}
+    properties: dict[str, Schema] = {
+        "type": {"const": "error"},
+        "id": {"type": "string"},
+        "error": reference(ErrorBody),
+    }
     frame = _frame(properties)
     frame["required"].remove("id")  # of a frame that could not be read so far
     return _message("error", "Why something came to nothing", frame)

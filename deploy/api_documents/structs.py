@@ -67,7 +67,7 @@ class _Writer:
         schema = self.schema(field.type)
         if field.encode_name == "metadata":
             schema = {"type": ["object", "null"] if _is_optional(field.type) else "object"}
-        if field.default is inspect.NODEFAULT or field.default is None:
+        if field.default is msgspec.NODEFAULT or field.default is None:
             return schema
         default = msgspec.json.decode(msgspec.json.encode(field.default))
         return {**schema, "default": default} if "$ref" not in schema else schema
