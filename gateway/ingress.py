@@ -127,14 +127,14 @@ class Ingress:
         metrics.PENDING.set(len(self._pending))
 
     def post_again(self) -> None:
-        """Send again the messages that have no answer: it may have gone to a queue that is lost. Idempotent in history.
+        """Send again the messages and changes that have no answer: it may be lost with a queue. Idempotent in history.
 
         What the broker has not confirmed is left out: it is still being sent, or its sender was told to send it again.
         """
         waiting: list[Mapping[str, _Pending | _Late]] = [self._late, self._pending]
         for entries in waiting:
             for envelope_id, entry in entries.items():
-                if entry.confirmed and isinstance(entry.command, SendMessage):
+                if entry.confirmed and isinstance(entry.command, SendMessage | Change):
                     try:
                         self._post(envelope_id, entry.command)
                     except Unavailable as error:

@@ -136,6 +136,22 @@ class ConversationStateView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
 
 
+class PresenceView(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a user is there, as others see it; `last_seen` is null for who was never there."""
+
+    user_id: UserId
+    status: str
+    last_seen: str | None
+    devices: int
+    text: str
+
+
+class PresencesView(msgspec.Struct, frozen=True, kw_only=True):
+    """The presence of some users."""
+
+    presence: tuple[PresenceView, ...]
+
+
 def message_view(message: Message, watermarks: Sequence[Watermark] = ()) -> MessageView:
     """Show a message; with watermarks, how far it has come with all the other members."""
     status, delivered_at, read_at = _progress(message, watermarks)
@@ -234,6 +250,22 @@ def conversation_state_view(state: ConversationState) -> ConversationStateView:
         join=state.join,
         created_at=rfc3339(state.created_at),
     )
+
+
+def presence_view(presence: Presence) -> PresenceView:
+    """Show whether a user is there."""
+    return PresenceView(
+        user_id=presence.user_id,
+        status=presence.status,
+        last_seen=_time(presence.last_seen),
+        devices=presence.devices,
+        text=presence.text,
+    )
+
+
+def presences_view(presences: Iterable[Presence]) -> PresencesView:
+    """Show who is there."""
+    return PresencesView(presence=tuple(presence_view(presence) for presence in presences))
 
 
 def peer_view(user_id: UserId, presence: Presence | None) -> PeerView:

@@ -140,11 +140,11 @@ class Change(Command, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class EditMessage(Change, frozen=True, kw_only=True, omit_defaults=True):
-    """Give one's own message another content. None: as it was."""
+    """Give one's own message another content. None or UNSET: as it was."""
 
     message_id: MessageId
     content: str
-    metadata: msgspec.Raw | None = None
+    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # msgspec reads no object into `Raw | None`
     mentions: tuple[UserId, ...] | None = None
 
 
@@ -164,10 +164,10 @@ class SetReaction(Change, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ChangeConversation(Change, frozen=True, kw_only=True, omit_defaults=True):
-    """Give a conversation another name, other metadata or rules. None: as it is."""
+    """Give a conversation another name, other metadata or rules. None or UNSET: as it is."""
 
     name: str | None = None
-    metadata: msgspec.Raw | None = None
+    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # msgspec reads no object into `Raw | None`
     history: HistoryRule | None = None  # for those who join from now on
     join: JoinRule | None = None
 
