@@ -21,29 +21,36 @@ CLIENT_FRAMES: Mapping[str, type[msgspec.Struct]] = {
 }
 # The data of the reply to a frame with an id. Empty: an object of nothing. None: whatever was asked.
 REPLIES: Mapping[str, tuple[type[msgspec.Struct], ...] | None] = {
-    "hello": (frames.WelcomeView,),
+    "hello": (views.WelcomeView,),
     "send": (StoredView, AcceptedView),
+    "edit": (ChangedView,),
+    "delete": (ChangedView,),
+    "react": (ChangedView,),
     "ack": (),
     "typing": (),
-    "sync": (frames.SyncView,),
+    "presence": (),
+    "subscribe": (PresencesView,),
+    "unsubscribe": (PresencesView,),
+    "sync": (views.SyncView,),
     "history": (MessagesView,),
     "ping": None,
 }
 # The data of what the server says unasked.
 SERVER_FRAMES: Mapping[str, type[msgspec.Struct] | None] = {
-    "welcome": frames.WelcomeView,
-    "message": MessageView,
-    "receipt": frames.ReceiptView,
-    "typing": frames.TypingView,
-    "lagged": frames.LaggedView,
+    "welcome": views.WelcomeView,
+    **{str(event.__struct_config__.tag): event.__annotations__["data"] for event in get_args(views.EventView)},
+    "receipt": views.ReceiptView,
+    "typing": views.TypingView,
+    "presence": PresenceView,
+    "lagged": views.LaggedView,
     "pong": None,
-    "bye": frames.ByeView,
+    "bye": views.ByeView,
 }
 
 
 def structs() -> list[type[msgspec.Struct]]:
     """Name the structs that the frames are made of."""
-    data = [*SERVER_FRAMES.values(), *(view for views in REPLIES.values() for view in views or ())]
+    data = [*SERVER_FRAMES.values(), *(view for answers in REPLIES.values() for view in answers or ())]
     return [*CLIENT_FRAMES.values(), ErrorBody, *(each for each in data if each is not None)]
 
 
@@ -120,8 +127,8 @@ def _asked(type_: str, frame: type[msgspec.Struct]) -> Schema:
     return _message(type_, cleandoc(frame.__doc__ or type_), reference(frame))
 
 
-def _reply(type_: str, views: tuple[type[msgspec.Struct], ...] | None) -> Schema:
-    data: Schema = {} if views is None else one_of(views) if views else {"type": "object", "maxProperties": 0}
+def _reply(type_: str, answers: tuple[type[msgspec.Struct], ...] | None) -> Schema:
+    data: Schema = {} if answers is None else one_of(answers) if answers else {"type": "object", "maxProperties": 0}
     properties: dict[str, Schema] = {
         "type": {"const": "reply"},
         "id": {"type": "string"},
