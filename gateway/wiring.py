@@ -5,12 +5,14 @@ from functools import partial
 
 from starlette.types import ASGIApp
 
+from gateway.accounts import Accounts
 from gateway.acks import FLUSH_S, Acks
 from gateway.admin import sessions_router
 from gateway.announcer import REFRESH_S, Announcer
 from gateway.arrivals import Arrivals
 from gateway.catch_up import CatchUps
 from gateway.dialects import DIALECTS
+from gateway.directory import Directory
 from gateway.drain import Drain
 from gateway.endpoint import Endpoint
 from gateway.handlers import handlers
@@ -91,6 +93,8 @@ def build(
         services=services,
         history=history,
         presence=presence,
+        directory=Directory(history),
+        accounts=Accounts(presence, clock=clock),
         authenticator=authenticator,
         new_id=new_id,
     )
