@@ -354,11 +354,10 @@ async def _event(lines: AsyncIterator[str], type_: str, ids: list[str]) -> dict[
 
 
 async def test_who_was_on_a_gateway_that_dies_is_offline_within_twenty_seconds(town: Stack) -> None:
-    async with people(town, "gil", "hob") as (gil, hob), gil.on(0) as hers:
-        async with hob.on(1):
-            [now] = (await hers.ask("subscribe", users=["hob"]))["presence"]
-            if now["status"] == "offline":
-                await hers.until("presence", user_id="hob", status="online")
-            async with asyncio.timeout(20):
-                await town.kill("gateway-2")
-                await hers.until("presence", user_id="hob", status="offline")
+    async with people(town, "gil", "hob") as (gil, hob), gil.on(0) as hers, hob.on(1):
+        [now] = (await hers.ask("subscribe", users=["hob"]))["presence"]
+        if now["status"] == "offline":
+            await hers.until("presence", user_id="hob", status="online")
+        async with asyncio.timeout(20):
+            await town.kill("gateway-2")
+            await hers.until("presence", user_id="hob", status="offline")
