@@ -8,8 +8,9 @@ import msgspec
 
 from deploy.api_documents.structs import Schema, one_of, reference
 from gateway.dialects import native_frames as frames
+from gateway.dialects import native_views as views
 from gateway.disconnects import Disconnect
-from gateway.views import AcceptedView, MessagesView, MessageView, StoredView
+from gateway.views import AcceptedView, ChangedView, MessagesView, PresencesView, PresenceView, StoredView
 from shared.errors import ErrorBody, ErrorCode
 
 CHANNEL = "socket"
