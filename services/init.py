@@ -7,7 +7,7 @@ import structlog
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from history.mongo.store import MongoMessageStore
-from presence.mongo import MongoPresenceStore
+from presence.mongo.store import MongoPresenceStore
 from shared import process
 from shared.broker.rabbit import RabbitBroker
 from shared.broker.topology import Topology

@@ -15,6 +15,7 @@ from delivery.settings import DeliverySettings
 from gateway.settings import GatewaySettings
 from history.queries import StoredHistory
 from history.settings import HistorySettings
+from presence.outbound import Outbound
 from presence.queries import StoredPresence
 from presence.settings import PresenceSettings
 from shared.auth import TokenMint
@@ -25,6 +26,7 @@ from shared.service import Runner, Service
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.history_store import FakeMessageStore
 from tests.fakes.presence_store import FakePresenceStore
+from tests.fakes.running import DirectPublisher
 from tests.slice.sockets import FakeSocket, Frame
 
 SECRET = "a-secret-of-the-slice-tests-32-bytes-long"
@@ -140,11 +142,14 @@ class Warren:
             GatewaySettings.from_env({**ENVIRON, "WARREN_GATEWAY_ID": name, "WARREN_GATEWAY_DEV_TOKENS": "true"}),
             broker=broker,
             history=self.history_queries,
-            presence=StoredPresence(self.presences, clock=self.clock),
+            presence=StoredPresence(self.presences, self._outbound(), clock=self.clock),
             clock=self.clock,
             new_id=self.new_id,
         )
         self._start(name, service, broker)
+
+    def _outbound(self) -> Outbound:
+        return Outbound(DirectPublisher(self.server.connect()), clock=self.clock, new_id=self.new_id)
 
     def _start(self, name: str, service: Service, broker: MemoryBroker) -> None:
         self.processes[name] = Process(service, broker)
