@@ -22,9 +22,12 @@ class Plain:
     def show(self, what: Line | str | ConnectionChanged | None) -> None:
         """Print what can be printed."""
         match what:
+            case Line(sender=""):
+                self._print(f"* {what.text}")
             case Line():
+                number = f"[{what.seq}] " if what.seq is not None else ""
                 tick = f" {what.tick.value}" if what.tick is not None else ""
-                self._print(f"{what.sender}: {what.text}{tick}")
+                self._print(f"{number}{what.sender}: {what.body}{tick}")
             case str():
                 self._print(f"* {what}")
             case ConnectionChanged():

@@ -12,7 +12,7 @@ import msgspec
 
 from client import wire
 from client.dialogue import Dialogue
-from client.errors import ClientError, Closed, ConnectionLost, Unreachable
+from client.errors import ClientError, Closed, ConnectionLost, Unreachable, first_of
 from client.events import ConnectionState, E, Event, PresenceChanged
 from client.link import Link, TokenFactory
 from client.options import Options
@@ -75,7 +75,7 @@ class WarrenClient:
         try:
             await self._tasks.__aexit__(None, None, None)
         except BaseExceptionGroup as group:  # the group is how the client is built, and nobody's concern
-            failure = _first_of(group)
+            failure = first_of(group)
         self._link.end(Closed("The client is closed."))
         if failure is None:
             return
@@ -238,9 +238,3 @@ def _target(to: str | None, conversation_id: str | None) -> dict[str, Any]:
     if (to is None) == (conversation_id is None):
         raise ValueError("Give either to or conversation_id.")
     return {"to": to} if to is not None else {"conversation_id": conversation_id}
-
-
-def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Give the first error that is not itself a group."""
-    first = group.exceptions[0]
-    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
