@@ -21,3 +21,5 @@ APPEND = Histogram(
     "Storing one batch.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+
+EXPIRED = Counter("warren_history_entries_expired_total", "Entries of logs removed because they were too old.")
