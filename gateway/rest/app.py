@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from gateway.accounts import Accounts
 from gateway.dialects.native_views import SyncView
 from gateway.directory import Directory
+from gateway.door import Door
 from gateway.requests import Services
 from gateway.rest.bodies import BodyLimit
 from gateway.rest.callers import Callers
@@ -31,6 +32,7 @@ from gateway.rest.receipts import ReadersView, ReceiptTaken, receipts_router
 from gateway.rest.refusals import Refused, answer_refused
 from gateway.rest.schemas import document
 from gateway.rest.shown import Shown
+from gateway.rest.sse import sse_router
 from gateway.rest.sync import sync_router
 from gateway.rest.tokens import TokenView, tokens_router
 from gateway.rest.users import ProfilesView, users_router
@@ -56,6 +58,7 @@ def build_app(
     settings: GatewaySettings,
     *,
     services: Services,
+    door: Door,
     history: HistoryQueries,
     presence: PresenceQueries,
     directory: Directory,
@@ -75,8 +78,9 @@ def build_app(
     _allow_origins(app, settings)
     install_error_handlers(app)
     app.add_exception_handler(Refused, answer_refused)
-    app.state.callers = Callers(authenticator, services.limiter, accounts)
+    app.state.callers = callers = Callers(authenticator, services.limiter, accounts)
     app.state.directory = directory
+    app.include_router(sse_router(door=door, callers=callers, services=services, new_id=new_id))
     for router in _routers(services, history, presence, directory, new_id):
         app.include_router(router)
     secret = settings.auth.jwt_secret
