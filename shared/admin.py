@@ -10,6 +10,7 @@ from starlette.responses import Response
 from shared.errors import Unavailable, WarrenError
 from shared.http import StructResponse, bearer_guard, install_error_handlers
 from shared.logging import mask_secrets
+from shared.openapi import describe_errors
 from shared.service import Service
 from shared.settings import AdminSettings
 
@@ -29,6 +30,7 @@ def build_admin_app(service: Service, admin: AdminSettings, drain: asyncio.Event
         redoc_url=None,
     )
     install_error_handlers(app)
+    describe_errors(app)
     app.include_router(_probes(service, drain))
     for router in (_operations(service, drain), *service.routers):
         app.include_router(router, dependencies=[Depends(bearer_guard(admin.admin_token))])
