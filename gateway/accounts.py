@@ -1,6 +1,7 @@
 """Who may come in, and by which name: what presence says of a user, remembered for a minute."""
 
-from collections import OrderedDict
+import asyncio
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 import structlog
@@ -15,6 +16,9 @@ from shared.presence_api import Account, PresenceQueries
 
 FRESH_S = 60.0
 CAPACITY = 50_000
+CONCURRENCY = 16  # questions at a time, so that a storm of reconnects waits here
+PATIENCE_S = 2.0  # then a user comes in by their token alone
+AWAY_S = 1.0  # for so long presence is not asked after it gave no answer
 
 log = structlog.get_logger()
 
@@ -36,6 +40,10 @@ class Accounts:
         self._presence = presence
         self._clock = clock
         self._known: OrderedDict[UserId, _Known] = OrderedDict()
+        self._turns = asyncio.Semaphore(CONCURRENCY)
+        self._away_until = 0.0
+        self._asking: Counter[UserId] = Counter()
+        self._events_of: Counter[UserId] = Counter()  # of those who are being asked for, so far
 
     async def admit(self, identity: Identity, device_id: DeviceId | None) -> Account:
         """Let a token's user in, on a device if one is named. Raises: SignedOut."""
@@ -50,23 +58,46 @@ class Accounts:
         known = self._known.get(identity.user_id)
         if known is not None and known.until > self._clock.monotonic():
             return known.account
-        name = None if identity.name == identity.user_id else identity.name
         try:
-            account = await self._presence.account(identity.user_id, name)
-        except Unavailable as error:
-            log.warning("account_assumed", user_id=identity.user_id, error=error.message)
+            account = await self._asked(identity)
+        except (Unavailable, TimeoutError) as error:
+            self._away_until = self._clock.monotonic() + AWAY_S
+            log.warning("account_assumed", user_id=identity.user_id, error=str(error))
             return Account(user_id=identity.user_id, name=identity.name) if known is None else known.account
         self._remember(account)
         return account
 
+    async def _asked(self, identity: Identity) -> Account:
+        """Ask presence; again where an event about the user came meanwhile, which the answer may not hold yet."""
+        user_id = identity.user_id
+        name = None if identity.name == user_id else identity.name
+        self._asking[user_id] += 1
+        try:
+            async with self._turns:
+                while True:
+                    if self._clock.monotonic() < self._away_until:
+                        raise Unavailable("Presence did not answer a moment ago.")
+                    events = self._events_of[user_id]
+                    async with asyncio.timeout(PATIENCE_S):
+                        account = await self._presence.account(user_id, name)
+                    if events == self._events_of[user_id]:
+                        return account
+        finally:
+            self._asking[user_id] -= 1
+            if not self._asking[user_id]:
+                del self._asking[user_id]
+                del self._events_of[user_id]
+
     def renamed(self, event: ProfileChanged) -> None:
         """Take note of a new name."""
+        self._note(event.user_id)
         known = self._known.get(event.user_id)
         if known is not None:
             self._remember(replace(known.account, name=event.name))
 
     def signed_out(self, event: DeviceSignedOut) -> None:
         """Take note that a device's tokens count no more."""
+        self._note(event.user_id)
         known = self._known.get(event.user_id)
         if known is not None and event.reason is SignOutReason.KICKED:
             signed_out = known.account.signed_out | {event.device_id: event.at}
@@ -75,6 +106,10 @@ class Accounts:
     def forget(self) -> None:
         """Ask anew for everyone: events may have been missed."""
         self._known.clear()
+
+    def _note(self, user_id: UserId) -> None:
+        if user_id in self._asking:
+            self._events_of[user_id] += 1
 
     def _remember(self, account: Account) -> None:
         self._known[account.user_id] = _Known(account, self._clock.monotonic() + FRESH_S)

@@ -94,7 +94,7 @@ class CatchUps:
                 since = Position(position.floor).token()
                 query = SyncQuery(user_id=feed.user_id, since=since, versions=dict(position.versions))
                 answer = await self._history.sync(query)
-                more = feed.catch_up(answer) and answer.has_more
+                more = feed.catch_up(answer, self._clock.now()) and answer.has_more
             feed.release()
             if feed.flow is not Flow.HELD:
                 return False

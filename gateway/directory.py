@@ -1,9 +1,9 @@
 """What clients call by a number or by a message's id: found once, and remembered."""
 
 from collections import OrderedDict
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
-from shared.history_api import HistoryQueries, MessagePlace
+from shared.history_api import MessagePlace
 from shared.ids import ConversationId, MessageId, UserId
 
 CAPACITY = 20_000
@@ -11,10 +11,22 @@ _Key: TypeAlias = tuple[UserId, str]
 V = TypeVar("V")
 
 
+class Finder(Protocol):
+    """The part of `HistoryQueries` that finds."""
+
+    async def conversation_numbered(self, user_id: UserId, number: int) -> ConversationId:
+        """Find a conversation by its number. Raises: NotFound, Unavailable."""
+        ...
+
+    async def message_place(self, user_id: UserId, message: MessageId | int) -> MessagePlace:
+        """Find a message by its id or its number. Raises: NotFound, Unavailable."""
+        ...
+
+
 class Directory:
     """Finds conversations and messages for the user who names them. What it has found never changes."""
 
-    def __init__(self, history: HistoryQueries) -> None:
+    def __init__(self, history: Finder) -> None:
         self._history = history
         self._conversations: OrderedDict[_Key, ConversationId] = OrderedDict()
         self._messages: OrderedDict[_Key, MessagePlace] = OrderedDict()

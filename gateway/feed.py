@@ -12,21 +12,23 @@ from gateway import metrics
 from gateway.dialects.base import Dialect, Frame, Lagged, Pushed
 from gateway.outbox import Outbox
 from shared.commands import Stage
-from shared.events import Message, MessageFailed, MessageStored, ReceiptAdvanced, TypingChanged
+from shared.events import Entry, LogEvent, MessageFailed, MessageStored, ReceiptAdvanced, TypingChanged
 from shared.history_api import Changes, Conversation, SyncAnswer
 from shared.ids import ConversationId, UserId
 from shared.position import Position, Verdict
+from shared.presence_api import Presence
 
 MAX_OWN = 10_000
 
 
 class Push:
-    """An event on its way to many sessions: encoded once for all that write it alike."""
+    """An event on its way to many sessions: encoded once for all that write it alike. `at`: the time of that."""
 
-    __slots__ = ("_frames", "event")
+    __slots__ = ("_frames", "at", "event")
 
-    def __init__(self, event: Pushed) -> None:
+    def __init__(self, event: Pushed, at: datetime | None = None) -> None:
         self.event = event
+        self.at = at
         self._frames: dict[str, tuple[Frame, ...]] = {}
 
     def frames(self, dialect: Dialect) -> tuple[Frame, ...]:
@@ -48,14 +50,15 @@ class Flow(Enum):
 
 
 class _Pushed:
-    """The unbroken run of one conversation's versions that this session was pushed."""
+    """The unbroken run of one conversation's versions that this session was pushed, and the last message in it."""
 
-    __slots__ = ("first_version", "last_seq", "last_version")
+    __slots__ = ("first_version", "last_at", "last_seq", "last_version")
 
     def __init__(self, version: int) -> None:
         self.first_version = version
         self.last_version = version
         self.last_seq = 0
+        self.last_at: datetime | None = None
 
     def __contains__(self, version: int) -> bool:
         return self.first_version <= version <= self.last_version
@@ -101,22 +104,31 @@ class Feed:
         event = push.event
         if isinstance(event, MessageFailed):
             self._outbox.put(push.frames(self._dialect))  # history could not tell of it again
+        elif isinstance(event, Presence):
+            self._offer_presence(push)
         elif self.flow is not Flow.LIVE:
             self._hold(push)
-        elif isinstance(event, MessageStored):
-            self._offer_message(push, event)
+        elif isinstance(event, LogEvent):
+            self._offer_entry(push, event)
         elif isinstance(event, TypingChanged) and self._outbox.crowded:
             metrics.DROPPED.labels("ephemeral").inc()
         else:
             self._outbox.put(push.frames(self._dialect))
 
-    def _offer_message(self, push: Push, event: MessageStored) -> None:
+    def _offer_presence(self, push: Push) -> None:
+        """Push it whatever the entries wait for: it has no place in their order, and nobody could tell of it again."""
+        if self._outbox.crowded:
+            metrics.DROPPED.labels("ephemeral").inc()
+        else:
+            self._outbox.put(push.frames(self._dialect))
+
+    def _offer_entry(self, push: Push, event: Entry) -> None:
         if self._outbox.crowded:
             self._fall_behind()
             return
         match self.position.judge(event):
             case Verdict.NEXT:
-                self._push(push, event.message)
+                self._push(push, event)
             case Verdict.GAP:
                 metrics.GAPS.inc()
                 self._wants(self)
@@ -124,18 +136,28 @@ class Feed:
             case Verdict.REPEAT:
                 pass
 
-    def _push(self, push: Push, message: Message) -> None:
-        conversation_id = message.conversation_id
-        self.position.advance(conversation_id, message.version)
+    def _push(self, push: Push, event: Entry) -> None:
+        conversation_id, version = event.conversation_id, event.version
+        self.position.advance(conversation_id, version)
         pushed = self._pushed.get(conversation_id)
         if pushed is None:
-            pushed = self._pushed[conversation_id] = _Pushed(message.version)
-        pushed.last_version = message.version
-        pushed.last_seq = message.seq
-        if self._own and message.sender_id == self.user_id and message.client_id in self._own:
-            del self._own[message.client_id]
+            pushed = self._pushed[conversation_id] = _Pushed(version)
+        pushed.last_version = version
+        if (event.hidden_from or event.only_for is not None) and not event.is_shown_to(self.user_id):
             return
+        if isinstance(event, MessageStored):
+            message = event.message
+            pushed.last_seq = message.seq
+            pushed.last_at = push.at
+            if self._own and message.sender_id == self.user_id and message.client_id in self._own:
+                del self._own[message.client_id]
+                return
         self._outbox.put(push.frames(self._dialect))
+
+    def pushed_at(self, conversation_id: ConversationId, seq: int) -> datetime | None:
+        """Tell when the latest message was pushed, where the one of this seq is it or came before it."""
+        pushed = self._pushed.get(conversation_id)
+        return None if pushed is None or seq > pushed.last_seq else pushed.last_at
 
     def _hold(self, push: Push) -> None:
         if self.flow in (Flow.LAGGING, Flow.CLOSED) or isinstance(push.event, TypingChanged):
@@ -176,7 +198,7 @@ class Feed:
         if self.flow is not Flow.CLOSED:
             self.flow = Flow.HELD
 
-    def catch_up(self, answer: SyncAnswer) -> bool:
+    def catch_up(self, answer: SyncAnswer, at: datetime | None = None) -> bool:
         """Push what the session lacks. False: the client reads too slowly to be told everything now."""
         floor = self.position.floor
         for changes in answer.conversations:
@@ -187,7 +209,7 @@ class Feed:
                 self._jump(changes)
             for event in changes.events:
                 if self.position.judge(event) is not Verdict.REPEAT:
-                    self._push(Push(event), event.message)
+                    self._push(Push(event, at), event)
             for receipt in _receipts_since(floor, changes.conversation):
                 self._outbox.put(self._dialect.render(receipt))
         self.position = Position.from_token(answer.since)
@@ -219,7 +241,7 @@ class Feed:
         """Go on with the newest page: too much is missing to push it all, so the client is told to fetch it."""
         conversation_id = changes.conversation.id
         pushed = self._pushed.pop(conversation_id, None)
-        from_seq = pushed.last_seq + 1 if pushed else 1
+        from_seq = max(pushed.last_seq + 1 if pushed else 1, changes.conversation.first_seq)
         lagged = Lagged(conversation_id=conversation_id, from_seq=from_seq, before=changes.before)
         self._outbox.put(self._dialect.render(lagged))
 
@@ -227,7 +249,7 @@ class Feed:
         pushed = self._pushed.get(changes.conversation.id)
         if pushed is None:
             return changes
-        events = tuple(event for event in changes.events if event.message.version not in pushed)
+        events = tuple(event for event in changes.events if event.version not in pushed)
         return replace(changes, events=events)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 import structlog
-from starlette.types import Receive, Send
+from msgspec.structs import replace
 
 from gateway import metrics
 from gateway.dialects.base import BadFrame, Caller, Dialect, Frame, Reply
@@ -14,8 +14,9 @@ from gateway.disconnects import Disconnect
 from gateway.feed import Feed
 from gateway.outbox import Outbox
 from gateway.requests import Beginning, Requests, Services
+from gateway.transport import Transport
 from shared import events
-from shared.ids import SessionId, UserId
+from shared.ids import ConversationId, SessionId, UserId
 
 MAX_BAD_FRAMES = 10  # in a row
 
@@ -51,8 +52,7 @@ class Session:
         dialect: Dialect,
         beginning: Beginning,
         services: Services,
-        receive: Receive,
-        send: Send,
+        transport: Transport,
     ) -> None:
         self.id: SessionId = about.id
         self.user_id: UserId = about.user_id
@@ -63,8 +63,7 @@ class Session:
         self._expires_at = expires_at
         self._dialect = dialect
         self._services = services
-        self._receive = receive
-        self._send = send
+        self._transport = transport
         self._bad_frames = 0
         self._deadline: asyncio.Timeout | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -102,7 +101,16 @@ class Session:
         finally:
             self._move_to(State.CLOSED)
             self.feed.close()
-            self._services.typing.forget(self.id)
+            self._requests.end()
+
+    def left(self, conversation_id: ConversationId) -> None:
+        """Take note that the user is no member any more."""
+        self._requests.watch.left(conversation_id)
+
+    def rename(self, name: str) -> None:
+        """Let what the user says from now on carry another name."""
+        self.about = replace(self.about, name=name)
+        self._dialect.opened(Caller(self.user_id, name))
 
     def leave(self, disconnect: Disconnect, *, retry_after_ms: int) -> None:
         """Close as soon as what is in flight has been answered, which takes at most some seconds."""
@@ -153,15 +161,14 @@ class Session:
     # --- writing
 
     async def _write(self) -> None:
-        send = self._send
+        transport = self._transport
         try:
             while frames := await self._outbox.take():
-                for frame in frames:
-                    await send({"type": "websocket.send", "text": frame})
+                await transport.write(frames, self.feed.position)
                 metrics.FRAMES_OUT.inc(len(frames))
                 self.feed.written()
             if self.closed_by is not None:
-                await send({"type": "websocket.close", "code": self.closed_by.code, "reason": self.closed_by.reason})
+                await transport.close(self.closed_by)
         except OSError:  # how ASGI says that the client is gone
             self._outbox.close()
 
@@ -170,7 +177,7 @@ class Session:
     async def _read(self) -> None:
         while self.state is State.OPEN:
             await self._requests.room()  # back-pressure: a client that is not read from waits
-            message = await self._receive()
+            message = await self._transport.receive()
             if message["type"] == "websocket.disconnect":
                 self._outbox.clear()
                 self._outbox.close()
