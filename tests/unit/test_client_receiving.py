@@ -6,10 +6,20 @@ from typing import Any
 
 import pytest
 
-from client.events import ReceiptAdvanced, Typing
+from client.entries import place
+from client.events import (
+    ConversationChanged,
+    Entry,
+    MessageEdited,
+    MessageReceived,
+    ReactionChanged,
+    ReceiptAdvanced,
+    Stale,
+    Typing,
+)
 from client.wire import Stage
 from tests.fakes.native_server import changes, message
-from tests.fakes.pair import DEADLINE_S, Pair, texts
+from tests.fakes.pair import DEADLINE_S, Pair, event, texts
 
 
 @pytest.fixture
@@ -169,3 +179,120 @@ async def test_a_token_that_the_server_does_not_know_is_left_out(pair: Pair) -> 
     assert sync["data"] == {"conversations": {"c": 1}}
     await connection.reply(sync, conversations=[changes(2)], since="since-10")
     assert await texts(pair.alice, 2) == [1, 2]
+
+
+# --- entries that are no messages
+
+
+def reaction(version: int, emoji: str = "👍", **fields: Any) -> dict[str, Any]:
+    return {"message_id": "m1", "conversation_id": "c", "seq": 1, "version": version, "user_id": "bob", "emoji": emoji,
+            "removed": False, "at": "2026-01-01T00:00:00.000Z", **fields}  # fmt: skip
+
+
+def conversation(version: int, change: str, *users: str) -> dict[str, Any]:
+    room = {"id": "c", "number": 7, "kind": "group", "name": "Team", "members": ["alice", "bob"], "member_count": 2}
+    return {"conversation_id": "c", "version": version, "change": change, "actor_id": "bob", "user_ids": users,
+            "role": None, "at": "2026-01-01T00:00:00.000Z", "conversation": room}  # fmt: skip
+
+
+def edited(seq: int, version: int) -> dict[str, Any]:
+    return message(seq, version=version, content="other", edited_at="2026-01-01T00:00:01.000Z")
+
+
+def deleted(seq: int, version: int) -> dict[str, Any]:
+    return message(seq, version=version, content="", deleted_at="2026-01-01T00:00:01.000Z")
+
+
+async def entries(pair: Pair, count: int) -> list[tuple[str, int]]:
+    """Take the next entries: what each is, and its version."""
+    found: list[tuple[str, int]] = []
+    async with asyncio.timeout(DEADLINE_S):
+        while len(found) < count:
+            one = await anext(pair.alice)
+            if isinstance(one, Entry):
+                found.append((type(one).__name__, place(one)[1]))
+    return found
+
+
+async def test_every_entry_of_the_log_is_told_once_and_in_order(pair: Pair) -> None:
+    await pair.connection.push("conversation", **conversation(1, "created"))
+    await pair.connection.push("message", **message(1, version=2))
+    for _ in range(2):
+        await pair.connection.push("message.updated", **edited(1, 3))
+    await pair.connection.push("reaction", **reaction(4))
+    await pair.connection.push("message.deleted", **deleted(1, 5))
+    await pair.connection.push("reaction", **reaction(4))
+    await pair.connection.push("message", **message(2, version=6))
+    assert await entries(pair, 6) == [
+        ("ConversationChanged", 1),
+        ("MessageReceived", 2),
+        ("MessageEdited", 3),
+        ("ReactionChanged", 4),
+        ("MessageDeleted", 5),
+        ("MessageReceived", 6),
+    ]
+
+
+async def test_what_an_entry_says_is_told_whole(pair: Pair) -> None:
+    await pair.connection.push("message", **message(1, reactions={"👍": ["bob"]}))
+    await pair.connection.push("message.updated", **edited(1, 2))
+    await pair.connection.push("reaction", **reaction(3, removed=True))
+    await pair.connection.push("conversation", **conversation(4, "member_added", "bob"))
+    assert (await event(pair.alice, MessageReceived)).message.reactions == {"👍": ("bob",)}
+    assert (await event(pair.alice, MessageEdited)).message.content == "other"
+    change = await event(pair.alice, ReactionChanged)
+    assert (change.message_id, change.user_id, change.emoji, change.removed) == ("m1", "bob", "👍", True)
+    joined = await event(pair.alice, ConversationChanged)
+    assert (joined.change, joined.user_ids, joined.conversation.number) == ("member_added", ("bob",), 7)
+    room = pair.alice.rooms.get("c")
+    assert room is not None
+    assert room.members == ("alice", "bob")
+
+
+async def test_a_sync_brings_entries_of_every_type_and_leaves_out_those_unknown(pair: Pair) -> None:
+    await pair.connection.push("message", **message(1))
+    await pair.connection.push("message", **message(2, version=7))
+    sync = await pair.connection.receive("sync")
+    events = [
+        {"type": "reaction", "data": reaction(2)},
+        {"type": "poll", "data": {"conversation_id": "c", "version": 3}},
+        {"type": "conversation", "data": conversation(4, "updated")},
+        {"type": "message.updated", "data": edited(1, 5)},
+        {"type": "message.deleted", "data": deleted(1, 6)},
+    ]
+    answer = {**changes(version=6), "events": events}
+    await pair.connection.reply(sync, conversations=[answer], since="since-1")
+    assert [version for _, version in await entries(pair, 6)] == [1, 2, 4, 5, 6, 7]
+
+
+async def test_a_version_that_is_not_for_this_user_costs_one_sync_and_holds_up_nothing(pair: Pair) -> None:
+    await pair.connection.push("message", **message(1))
+    await pair.connection.push("message", **message(2, version=3))  # 2 was hidden
+    await pair.connection.push("reaction", **reaction(5))  # and 4
+    await pair.connection.reply(await pair.connection.receive("sync"), conversations=[], since="since-1")
+    assert [version for _, version in await entries(pair, 3)] == [1, 3, 5]
+    await pair.connection.push("message", **message(3, version=6))
+    assert await entries(pair, 1) == [("MessageReceived", 6)]
+
+
+async def test_after_a_limited_answer_what_was_had_before_is_said_to_be_stale(pair: Pair) -> None:
+    await pair.connection.push("message", **message(1))
+    await pair.connection.push("lagged", conversation_id="c", from_seq=2)
+    sync = await pair.connection.receive("sync")
+    await pair.connection.reply(sync, conversations=[changes(2, 3, limited=True, before=2)], since="since-1")
+    assert await event(pair.alice, Stale) == Stale(conversation_id="c", up_to=1)
+    assert await texts(pair.alice, 2) == [2, 3]
+
+
+async def test_a_sync_tells_what_is_unread_and_another_device_of_ours_reads_it(pair: Pair) -> None:
+    await pair.connection.push("lagged", conversation_id="c", from_seq=1)
+    sync = await pair.connection.receive("sync")
+    answer = changes(1, 2, 3)
+    answer["conversation"] |= {"role": "member", "unread": 3, "members": ["alice", "bob"]}
+    await pair.connection.reply(sync, conversations=[answer], since="since-1")
+    await pair.connection.push("message", **message(4))
+    assert await texts(pair.alice, 4) == [1, 2, 3, 4]
+    assert pair.alice.rooms.unread("c") == 4
+    await pair.connection.push("receipt", conversation_id="c", user_id="alice", stage="read", seq=3)
+    await event(pair.alice, ReceiptAdvanced)
+    assert pair.alice.rooms.unread("c") == 1

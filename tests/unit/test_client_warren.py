@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,10 @@ from client.events import ConnectionChanged, ConnectionState, MessageFailed, Mes
 from client.options import Options
 from client.warren import WarrenClient
 from client.wire import Device
-from tests.fakes.native_server import FakeServer, message
+from tests.fakes.native_server import FakeConnection, FakeServer, message
 from tests.fakes.pair import DEADLINE_S, Pair, client, event
+
+Welcoming = asyncio.Task[tuple[FakeConnection, dict[str, Any]]]
 
 
 @pytest.fixture
@@ -72,6 +75,48 @@ async def test_an_error_inside_goes_on_as_it_is(server: FakeServer) -> None:
         with pytest.raises(ZeroDivisionError):
             async with client(server):
                 raise ZeroDivisionError
+
+
+async def test_a_failing_token_factory_is_raised_as_it_is(server: FakeServer) -> None:
+    """At the first connection, and at a later one: then out of the body."""
+
+    async def no_token() -> str:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        async with WarrenClient(server.url, token=no_token):
+            pytest.fail("connected")
+
+    tokens = iter(["first"])
+
+    async def one_token() -> str:
+        return next(tokens, "") or await no_token()
+
+    async def lose(client: WarrenClient, welcoming: Welcoming) -> None:
+        async with client:
+            connection, _ = await welcoming
+            connection.drop()
+            await client.next(MessageReceived)
+
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        welcoming = tasks.create_task(server.welcome())
+        with pytest.raises(ZeroDivisionError):
+            await lose(WarrenClient(server.url, token=one_token), welcoming)
+
+
+async def test_a_token_that_cannot_be_had_now_is_asked_for_again(server: FakeServer) -> None:
+    attempts = iter([Unreachable("no answer"), ServerError("unavailable", "Later.")])
+
+    async def next_token() -> str:
+        for error in attempts:
+            raise error
+        return "third"
+
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        welcoming = tasks.create_task(server.welcome())
+        async with WarrenClient(server.url, token=next_token):
+            _, hello = await welcoming
+            assert hello["token"] == "third"
 
 
 async def test_nobody_there_is_said_in_time() -> None:
