@@ -37,10 +37,10 @@ def check_type(type_: MessageType) -> None:
         raise Forbidden("Messages of type system come from the server alone.")
 
 
-def check_emoji(emoji: str) -> None:
+def check_emoji(emoji: str, *, path: str = "emoji") -> None:
     """Refuse what is no emoji, nor a name of one. Raises: InvalidField."""
     if not 1 <= len(emoji) <= MAX_EMOJI or any(category(character) in _NOT_SHOWN for character in emoji):
-        raise InvalidField(f"An emoji is 1 to {MAX_EMOJI} characters, without spaces.", path="emoji")
+        raise InvalidField(f"An emoji is 1 to {MAX_EMOJI} characters, without spaces.", path=path)
 
 
 def encode_metadata(metadata: Mapping[str, Any]) -> msgspec.Raw:

@@ -139,7 +139,7 @@ def _message_change(
                 scope=data.scope,
             )
         case frames.ReactFrame(data=data):
-            check_emoji(data.emoji)
+            check_emoji(data.emoji, path="$.data.emoji")
             return SetReaction(
                 change_id=change_id,
                 conversation_id=UNPLACED,
