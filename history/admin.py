@@ -2,20 +2,21 @@
 
 from fastapi import APIRouter
 
-from history.queries import StoredHistory, view
-from history.store import MessageStore
+from history.queries import StoredHistory
 from shared.http import ViewResponse
-from shared.ids import ConversationId
+from shared.ids import ConversationId, MessageId
 
 
-def conversations_router(queries: StoredHistory, store: MessageStore) -> APIRouter:
-    """Make the routes by which an operator looks at conversations."""
+def conversations_router(queries: StoredHistory) -> APIRouter:
+    """Make the routes by which an operator looks at conversations and messages."""
     router = APIRouter(prefix="/admin", tags=["conversations"])
 
     @router.get("/conversations/{conversation_id}", summary="A conversation: members, watermarks, last message")
     async def conversation(conversation_id: str) -> ViewResponse:
-        record = await queries.record(ConversationId(conversation_id))
-        marks = await store.watermarks([record.id])
-        return ViewResponse(view(record, marks[record.id]))
+        return ViewResponse(await queries.overview(ConversationId(conversation_id)))
+
+    @router.get("/messages/{message_id}/timeline", summary="What became of a message: when, with whom, through what")
+    async def timeline(message_id: str) -> ViewResponse:
+        return ViewResponse(await queries.timeline(MessageId(message_id)))
 
     return router

@@ -9,11 +9,16 @@ from fastapi import APIRouter, Request
 from shared.errors import InvalidField
 from shared.history_api import HistoryQueries
 from shared.history_wire import (
+    AskChannels,
     AskConversation,
+    AskConversationNumbered,
     AskConversations,
+    AskMemberPage,
     AskMembers,
+    AskMessagePlace,
     AskMessages,
     AskPosition,
+    AskReceipts,
     AskSync,
     AskUnread,
     Query,
@@ -26,7 +31,13 @@ Q = TypeVar("Q", bound=Query)
 def queries_router(queries: HistoryQueries) -> APIRouter:
     """Make the routes that `shared.history_http` asks."""
     router = APIRouter(tags=["internal"])
+    _serve_conversations(router, queries)
+    _serve_messages(router, queries)
+    _serve_members(router, queries)
+    return router
 
+
+def _serve_conversations(router: APIRouter, queries: HistoryQueries) -> None:
     async def position(query: AskPosition) -> str:
         return (await queries.position(query.user_id)).token()
 
@@ -38,6 +49,16 @@ def queries_router(queries: HistoryQueries) -> APIRouter:
         lambda query: queries.conversations(query.user_id, limit=query.limit, cursor=query.cursor),
     )
     _serve(router, AskConversation, lambda query: queries.conversation(query.user_id, query.conversation_id))
+    _serve(router, AskUnread, lambda query: queries.unread(query.user_id))
+    _serve(router, AskChannels, lambda query: queries.channels(query.user_id, query.space_id))
+    _serve(
+        router,
+        AskConversationNumbered,
+        lambda query: queries.conversation_numbered(query.user_id, query.number),
+    )
+
+
+def _serve_messages(router: APIRouter, queries: HistoryQueries) -> None:
     _serve(
         router,
         AskMessages,
@@ -45,9 +66,17 @@ def queries_router(queries: HistoryQueries) -> APIRouter:
             query.user_id, query.conversation_id, before=query.before, after=query.after, limit=query.limit
         ),
     )
-    _serve(router, AskUnread, lambda query: queries.unread(query.user_id))
+    _serve(router, AskReceipts, lambda query: queries.receipts(query.user_id, query.conversation_id, query.seq))
+    _serve(router, AskMessagePlace, lambda query: queries.message_place(query.user_id, query.message))
+
+
+def _serve_members(router: APIRouter, queries: HistoryQueries) -> None:
     _serve(router, AskMembers, lambda query: queries.members(query.conversation_id))
-    return router
+    _serve(
+        router,
+        AskMemberPage,
+        lambda query: queries.member_page(query.user_id, query.conversation_id, limit=query.limit, cursor=query.cursor),
+    )
 
 
 def _serve(router: APIRouter, kind: type[Q], ask: Callable[[Q], Awaitable[object]]) -> None:

@@ -46,7 +46,7 @@ def build(settings: HistorySettings, *, broker: Broker, store: MessageStore, clo
         settings=settings,
         ready={"broker": broker_ready, "store": store.ping},
         stats=stats,
-        routers=(conversations_router(queries, store),),
+        routers=(conversations_router(queries),),
         internal=(queries_router(queries),),
         drain_s=settings.history.drain_s,
     )

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from history.reading import Change, Membership, Record
+from history.reading import LoggedMessage, Membership, Record, Step
 from history.rules import direct_conversation, opens_direct, refuse_conversation, refuse_stranger
 from history.sequence import Appended, Head, Key, key_of, place
 from history.store import Advanced, Created, Reader
 from history.watermarks import merge
-from shared.commands import Acknowledge, ConversationKind, CreateConversation, SendMessage
+from shared.commands import Acknowledge, ConversationKind, CreateConversation, Role, SendMessage, Stage
 from shared.errors import Conflict, WarrenError
 from shared.history_api import Watermark
 from shared.ids import MessageId
@@ -36,7 +36,7 @@ class FakeMessageStore(FakeLogReader):
     def _append(self, command: SendMessage, at: datetime) -> Appended | WarrenError:
         stored = self._stored.get(key_of(command))
         if stored is not None:
-            audience = self._conversations[command.conversation_id].record.member_ids
+            audience = self._conversations[command.conversation_id].record.member_ids or ()
             return replace(stored, audience=audience, repeat=True)
         if command.conversation_id not in self._conversations and opens_direct(command):
             self._add(direct_conversation(command), at)
@@ -51,17 +51,27 @@ class FakeMessageStore(FakeLogReader):
         appended = placed[0]
         self._ids.add(appended.message.id)
         self._stored[key_of(command)] = appended
-        change = Change(appended.message, appended.previous_at)
-        self._conversations[command.conversation_id].log.append(change)
+        message = appended.message
+        entry = LoggedMessage(message, message.version, appended.previous_at)
+        self._conversations[command.conversation_id].log.append(entry)
         return appended
 
     def _add(self, command: CreateConversation, at: datetime) -> None:
         each, number = command.conversation_id, len(self._conversations) + 1
-        record = Record(each, number, command.kind, command.member_ids, at, command.name, command.metadata)
-        self._conversations[each] = FakeConversation(record, Head(each, number, command.kind, command.member_ids), [])
+        record = Record(
+            each,
+            number,
+            command.kind,
+            command.member_ids,
+            at,
+            command.name,
+            command.metadata,
+            member_count=len(command.member_ids),
+        )
+        self._conversations[each] = FakeConversation(record, Head(each, number, command.kind, command.member_ids))
         for user_id in command.member_ids:
             owner = command.kind is not ConversationKind.DIRECT and user_id == command.creator_id
-            role = "owner" if owner else "member"
+            role = Role.OWNER if owner else Role.MEMBER
             self._members[each, user_id] = Membership(Watermark(user_id=user_id), at, role)
 
     async def create(self, commands: Sequence[CreateConversation], *, at: datetime) -> list[Created | WarrenError]:
@@ -88,7 +98,9 @@ class FakeMessageStore(FakeLogReader):
             moved = goal.moved(member.watermark)
             mark = goal.reach(member.watermark, at)
             results[reader] = Advanced(mark, moved, heads[reader[0]].member_ids)
-            self._members[reader] = replace(member, watermark=mark)
             if moved:
-                self._moved_at[reader] = at
+                self._members[reader] = replace(member, watermark=mark, acknowledged_at=at)
+                seqs = {Stage.DELIVERED: mark.delivered_seq, Stage.READ: mark.read_seq}
+                steps = [Step(stage, seqs[stage], at) for stage in sorted(moved)]
+                self._steps.setdefault(reader, []).extend(steps)
         return results

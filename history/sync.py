@@ -1,0 +1,185 @@
+"""What a reader at a position lacks, conversation by conversation and page by page."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from history.entries import Telling, messages_wanted
+from history.listing import Listing, Place, present, size_of
+from history.paging import EPOCH, fitting
+from history.reading import Logged, LoggedChange, LoggedMessage, LogReader, Membership, Record
+from history.sight import Sight
+from shared.clock import Clock
+from shared.events import Entry
+from shared.history_api import MAX_PAGE, Changes, Conversation, SyncAnswer, SyncQuery
+from shared.ids import ConversationId, UserId
+from shared.position import SETTLE, Position
+
+MAX_CONVERSATIONS = 100  # in one answer
+MAX_EVENTS = 2000  # in one answer: it ends with the conversation that reaches it
+MAX_EVENT_BYTES = 2**20  # as JSON, in one answer: it ends with the conversation that reaches it
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The newest of the entries that a reader of one conversation lacks; with them they have it up to `version`."""
+
+    version: int
+    events: tuple[Entry, ...] = ()
+    before: int | None = None  # set where there are more: the first seq that the page may hold
+    size: int = 0  # bytes
+
+
+class SyncReader:
+    """Answers readers who come back."""
+
+    def __init__(self, store: LogReader, listing: Listing, *, clock: Clock, max_conversations: int) -> None:
+        self._store = store
+        self._listing = listing
+        self._clock = clock
+        self._max_conversations = max_conversations
+
+    async def position(self, user_id: UserId) -> Position:
+        """Give the position of a reader who has everything that is stored now."""
+        floor = self._clock.now() - SETTLE
+        return _settled(floor, await self._listing.places(await self._store.memberships(user_id)), {})
+
+    async def answer(self, query: SyncQuery) -> SyncAnswer:
+        """Give what changed since a position, page by page, what changed first coming first.
+
+        Conversations in which only watermarks moved come with the last page, all of them. Those that moved near the
+        position's floor may be given again: receipts are idempotent.
+        """
+        settled = self._clock.now() - SETTLE
+        since = Position(EPOCH) if query.since is None else Position.from_token(query.since)
+        since.versions.update(query.versions)
+        memberships = await self._store.memberships(query.user_id)
+        places = await self._listing.places(memberships)
+        if query.since is None:
+            _forget_left(places, since)
+        lacking = [place for place in places if _is_new(place, since)]
+        pages = await self._read(lacking, since)
+        views = await self._listing.views(query.user_id, {each: memberships[each] for each in pages})
+        count, _ = fitting(size_of(views.get(each)) for each in pages)
+        pages = dict(list(pages.items())[:count])
+        since.versions.update((each, page.version) for each, page in pages.items())
+        if len(pages) < len(lacking):
+            answer = tuple(_changes(views[each], page) for each, page in pages.items() if each in views)
+            return SyncAnswer(conversations=answer, since=since.token(), has_more=True)
+        moved = await self._moved(query.user_id, memberships, since, pages.keys())
+        marks = {place.id: Page(place.version) for place in places if place.id in moved}
+        views |= moved
+        answer = tuple(_changes(views[each], page) for each, page in (pages | marks).items() if each in views)
+        since = _settled(max(since.floor, settled), places, since.versions)
+        return SyncAnswer(conversations=answer, since=since.token(), has_more=False)
+
+    async def _moved(
+        self,
+        user_id: UserId,
+        memberships: Mapping[ConversationId, Membership],
+        since: Position,
+        given: Iterable[ConversationId],
+    ) -> dict[ConversationId, Conversation]:
+        """Give the conversations in which a watermark moved that the user may see: in large ones only their own."""
+        here = present(memberships)
+        moved = await self._store.acknowledged_after(here.keys(), since.floor)
+        views = await self._listing.views(user_id, {each: here[each] for each in sorted(moved - set(given))})
+        return {each: view for each, view in views.items() if view.member_ids or _acknowledged(here[each], since)}
+
+    # --- one conversation
+
+    async def _read(self, lacking: Sequence[Place], since: Position) -> dict[ConversationId, Page]:
+        """Read one answer's worth of entries."""
+        pages: dict[ConversationId, Page] = {}
+        events = size = 0
+        for place in lacking[: self._max_conversations]:
+            if events >= MAX_EVENTS or size >= MAX_EVENT_BYTES:
+                break
+            page = await self._page(place, since)
+            pages[place.id] = page
+            events += len(page.events)
+            size += page.size
+        return pages
+
+    async def _page(self, place: Place, since: Position) -> Page:
+        had, member = since.versions.get(place.id), place.membership
+        fresh = had is not None or member.joined_at > since.floor  # then the version says what is lacking, not the time
+        after = max(had or 0, member.since_version)
+        floor, until = EPOCH if fresh else since.floor, member.left_version
+        found = await self._store.entries(place.id, after=after, floor=floor, until=until, limit=MAX_PAGE + 1)
+        sight = Sight.of(member)
+        entries = sight.clip(found)
+        if not entries:
+            return Page(member.left_version or after)
+        newest = entries[-MAX_PAGE:]
+        events = await self._events(place.id, newest, sight)
+        count, size = fitting(_bytes(event) for event in reversed(events))
+        shown, first = events[-count:], newest[-count]
+        skipped = had is not None and 0 < had < member.since_version  # they were away in between
+        return Page(
+            version=member.left_version or entries[-1].version,
+            events=tuple(event for event in shown if event is not None),
+            before=_seq_at(first) if skipped or count < len(entries) else None,
+            size=size,
+        )
+
+    async def _events(
+        self, conversation_id: ConversationId, entries: Sequence[Logged], sight: Sight
+    ) -> list[Entry | None]:
+        """Give the events of entries: one each, None for one that the reader may not see.
+
+        What they are about is read after them, so it is as new as they are at least.
+        """
+        messages = {entry.message.id: entry for entry in entries if isinstance(entry, LoggedMessage)}
+        wanted = messages_wanted(entries) - messages.keys()
+        if wanted:
+            messages |= await self._store.messages_by_id(wanted)
+        record: Record | None = None
+        if any(isinstance(entry, LoggedChange) for entry in entries):
+            record = (await self._store.records([conversation_id])).get(conversation_id)
+        telling = Telling(sight, record, messages)
+        return [telling.event(entry) for entry in entries]
+
+
+def _is_new(place: Place, since: Position) -> bool:
+    """Tell whether the reader lacks something of a conversation."""
+    had = since.versions.get(place.id)
+    return place.changed_at > since.floor if had is None else place.version > had
+
+
+def _forget_left(places: Iterable[Place], since: Position) -> None:
+    """Count as had what was left before: a reader who has nothing begins with what the user is in now."""
+    for place in places:
+        if not place.membership.present:
+            since.versions.setdefault(place.id, place.version)
+
+
+def _settled(floor: datetime, places: Iterable[Place], had: Mapping[ConversationId, int]) -> Position:
+    """Give the position of a reader who has all places, and of each what it `had` if that is more."""
+    recent = (place for place in places if place.changed_at > floor)
+    return Position(floor, {place.id: max(place.version, had.get(place.id, 0)) for place in recent})
+
+
+def _acknowledged(membership: Membership, since: Position) -> bool:
+    return membership.acknowledged_at is not None and membership.acknowledged_at > since.floor
+
+
+def _changes(conversation: Conversation, page: Page) -> Changes:
+    return Changes(
+        conversation=conversation,
+        version=page.version,
+        events=page.events,
+        limited=page.before is not None,
+        before=page.before,
+    )
+
+
+def _seq_at(entry: Logged) -> int:
+    """Give the first seq from an entry on: before it are the messages that are older than the entry."""
+    return entry.message.seq if isinstance(entry, LoggedMessage) else entry.after_seq + 1
+
+
+def _bytes(event: Entry | None) -> int:
+    return 0 if event is None else len(msgspec.json.encode(event))
