@@ -57,9 +57,11 @@ def sessions_router(hub: Hub) -> APIRouter:
             raise NotFound("No session of this gateway has that id.", session_id=session_id)
         session.close(Disconnect.KICKED)
 
-    @router.post("/users/{user_id}/kick", summary="Close all sessions of a user on this gateway")
-    async def kick(user_id: str) -> Response:
-        sessions = hub.of_user(UserId(user_id))
+    @router.post(
+        "/users/{user_id}/kick", summary="Close the sessions of a user on this gateway, of one device or of all"
+    )
+    async def kick(user_id: str, device_id: str | None = None) -> Response:
+        sessions = [session for session in hub.of_user(UserId(user_id)) if device_id in (None, session.about.device.id)]
         for session in sessions:
             session.close(Disconnect.KICKED)
         return StructResponse({"closed": len(sessions)})
