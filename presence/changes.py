@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+import msgspec
+
 from presence.leases import LEASE_S
 from presence.store import Changes, Connection, Sign, Standing
 from shared.commands import SetStatus, Status
@@ -24,16 +26,20 @@ from shared.presence_api import Presence
 OFFLINE = "offline"
 
 
-def fold(envelopes: Iterable[Envelope]) -> Changes:
-    """Reduce events, in their order, to what is left to do: a session that opened and closed is only closed."""
-    folding = _Folding()
+def fold(envelopes: Iterable[Envelope], *, now: datetime) -> Changes:
+    """Reduce events, in their order, to what is left to do: a session that opened and closed is only closed.
+
+    What a clock ahead of ours says is yet to come has happened `now`: else who goes would stay for as long.
+    """
+    folding = _Folding(now)
     for envelope in envelopes:
-        folding.take(envelope.body, envelope.occurred_at)
+        folding.take(envelope.body, min(envelope.occurred_at, now))
     return Changes(folding.opened, folding.closed, folding.stopped, folding.alive, folding.announced, folding.statuses)
 
 
 class _Folding:
-    def __init__(self) -> None:
+    def __init__(self, now: datetime) -> None:
+        self._now = now
         self.opened: dict[SessionId, Session] = {}
         self.closed: dict[SessionId, SessionClosed] = {}
         self.stopped: dict[GatewayId, datetime] = {}
@@ -52,7 +58,7 @@ class _Folding:
                     self._open(session, at)
             case SessionClosed():
                 self.opened.pop(event.session_id, None)
-                self.closed[event.session_id] = event
+                self.closed[event.session_id] = msgspec.structs.replace(event, at=min(event.at, self._now))
             case GatewayRefreshed(gateway_id=gateway_id):
                 self.alive[gateway_id] = Sign(at, event.lease_s)
             case GatewayStopped(gateway_id=gateway_id):

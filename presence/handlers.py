@@ -74,8 +74,9 @@ class TrackSessions:
                 await self._settle_gone()
 
     async def _track(self, envelopes: Sequence[Envelope]) -> None:
-        changes = fold(envelopes)
-        await self._store.apply(changes, at=self._clock.now())
+        now = self._clock.now()
+        changes = fold(envelopes, now=now)
+        await self._store.apply(changes, at=now)
         self._gateways_gone(changes.stopped, why="stopped")
         connections = await self._settle(changes.arrived | changes.statuses.keys())
         await self._sign_out(changes, connections)

@@ -279,6 +279,29 @@ async def test_the_store_on_mongodb_says_so_when_it_cannot(new_mongo: Callable[[
             await store.standings([ALICE])
 
 
+async def test_a_crowd_is_one_write_a_collection(mongo_url: str, mongo_database: str) -> None:
+    crowd = [session(f"s{n}", f"user-{n}") for n in range(1000)]
+    users = [item.user_id for item in crowd]
+    again = tuple(closing(item, START) for item in crowd)
+    async with MongoPresenceStore.open(mongo_settings(mongo_url, mongo_database)) as store:
+        await store.create_indexes()
+        with MongoClient[dict[str, Any]](mongo_url) as client:
+            before = written(client)
+            await store.apply(changes(*crowd), at=START)
+            await store.settle(users, [online(user_id) for user_id in users], gone_until=START)
+            came = written(client)
+            await store.apply(changes(closed=again), at=START)
+            await store.settle(users, [], gone_until=START)
+            assert came - before <= 4 + 2 + 2  # two, should the server do something for itself
+            assert written(client) - came <= 2 + 1 + 2
+
+
+def written(client: MongoClient[dict[str, Any]]) -> int:
+    """Give how many writes the server has been asked for, bulk writes counting once."""
+    commands = client.admin.command("serverStatus")["metrics"]["commands"]
+    return sum(commands[name]["total"] for name in ("insert", "update", "delete", "findAndModify"))
+
+
 @pytest.mark.parametrize(
     ("collection", "query", "sort"),
     [

@@ -164,3 +164,19 @@ async def test_a_search_walks_the_index_of_terms_from_the_prefix_on(mongo_url: s
     assert stats["nReturned"] == 5
     assert stats["totalKeysExamined"] <= 2 * 10 + 5  # each of the five by name and by word, and where to stop
     assert stats["totalDocsExamined"] == 5
+
+
+async def test_a_user_who_is_kept_without_terms_is_found_from_when_they_are_seen_next(
+    mongo_url: str, mongo_database: str
+) -> None:
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        bare = {"_id": ALICE, "name": "Alice", "first_seen": START, "last_seen": START, "devices": 1, "online": True}
+        client[mongo_database]["users"].insert_one(bare)
+    async with MongoPresenceStore.open(mongo_settings(mongo_url, mongo_database)) as store:
+        standing = (await store.standings([ALICE]))[ALICE]
+        assert (standing.told.status, standing.told.devices, standing.devices) == ("online", 1, 1)
+        assert await store.know(ALICE, "Alice", at=LATER) == Known(
+            Profile(user_id=ALICE, name="Alice", created_at=START)
+        )
+        await store.create_indexes()
+        assert await found(store, "ali") == [ALICE]

@@ -6,7 +6,7 @@ import pytest
 
 from presence.changes import compare, fold, told
 from presence.leases import LEASE_S, LeaseWatch
-from presence.store import Connection, Sign, Standing
+from presence.store import Changes, Connection, Sign, Standing
 from shared.commands import SetStatus, Status
 from shared.envelope import Body, Envelope
 from shared.events import (
@@ -27,6 +27,13 @@ SECOND = timedelta(seconds=1)
 FIRST = session("s1", "alice")
 
 
+NOW = START + timedelta(hours=1)
+
+
+def folded(*bodies: Body, now: datetime = NOW) -> Changes:
+    return fold(envelopes(*bodies), now=now)
+
+
 def envelopes(*bodies: Body) -> list[Envelope]:
     return [
         Envelope(id=str(n), trace_id=str(n), occurred_at=START + n * SECOND, body=body) for n, body in enumerate(bodies)
@@ -34,7 +41,7 @@ def envelopes(*bodies: Body) -> list[Envelope]:
 
 
 def test_a_session_that_opened_and_closed_is_closed() -> None:
-    changes = fold(envelopes(SessionOpened(session=FIRST), closing(FIRST, START)))
+    changes = folded(SessionOpened(session=FIRST), closing(FIRST, START))
     assert changes.opened == {}
     assert changes.closed.keys() == {"s1"}
     assert changes.arrived == frozenset()
@@ -42,38 +49,32 @@ def test_a_session_that_opened_and_closed_is_closed() -> None:
 
 def test_a_stopped_gateway_takes_the_sessions_before_it_along_and_not_those_after_it() -> None:
     second = session("s2", "bob")
-    changes = fold(
-        envelopes(SessionOpened(session=FIRST), GatewayStopped(gateway_id=GATEWAY), SessionOpened(session=second))
-    )
+    changes = folded(SessionOpened(session=FIRST), GatewayStopped(gateway_id=GATEWAY), SessionOpened(session=second))
     assert changes.opened == {"s2": second}
     assert changes.stopped == {GATEWAY: START + SECOND}
     assert changes.alive == {GATEWAY: Sign(START + 2 * SECOND, LEASE_S)}
 
 
 def test_a_stopped_gateway_is_not_alive() -> None:
-    changes = fold(
-        envelopes(
-            SessionsAnnounced(gateway_id=GATEWAY, sessions=(), first=True),
-            GatewayRefreshed(gateway_id=GATEWAY, lease_s=15),
-            GatewayStopped(gateway_id=GATEWAY),
-        )
+    changes = folded(
+        SessionsAnnounced(gateway_id=GATEWAY, sessions=(), first=True),
+        GatewayRefreshed(gateway_id=GATEWAY, lease_s=15),
+        GatewayStopped(gateway_id=GATEWAY),
     )
     assert (changes.alive, changes.announced) == ({}, {})
 
 
 def test_an_announcement_in_parts_begins_once() -> None:
-    changes = fold(
-        envelopes(
-            SessionsAnnounced(gateway_id=GATEWAY, sessions=(FIRST,), first=True),
-            SessionsAnnounced(gateway_id=GATEWAY, sessions=(session("s2", "bob"),)),
-        )
+    changes = folded(
+        SessionsAnnounced(gateway_id=GATEWAY, sessions=(FIRST,), first=True),
+        SessionsAnnounced(gateway_id=GATEWAY, sessions=(session("s2", "bob"),)),
     )
     assert changes.announced == {GATEWAY: True}
     assert changes.opened.keys() == {"s1", "s2"}
 
 
 def test_a_refresh_renews_by_what_the_gateway_says_and_a_question_means_nothing() -> None:
-    changes = fold(envelopes(GatewayRefreshed(gateway_id=GATEWAY, lease_s=40), SessionsWanted(replica_id="r")))
+    changes = folded(GatewayRefreshed(gateway_id=GATEWAY, lease_s=40), SessionsWanted(replica_id="r"))
     assert changes.alive == {GATEWAY: Sign(START, 40)}
     assert not changes.arrived
 
@@ -83,7 +84,17 @@ def test_of_what_a_user_chose_the_last_stands() -> None:
         SetStatus(user_id=ALICE, session_id=SessionId("s1"), status=status, at=START + seconds * SECOND)
         for status, seconds in ((Status.AWAY, 0), (Status.DND, 2), (Status.ONLINE, 1))
     ]
-    assert fold(envelopes(*said)).statuses == {ALICE: said[1]}
+    assert folded(*said).statuses == {ALICE: said[1]}
+
+
+def test_what_a_clock_ahead_of_ours_says_happened_now() -> None:
+    changes = folded(
+        closing(FIRST, START + 60 * SECOND),
+        GatewayRefreshed(gateway_id=GatewayId("gw-2"), lease_s=15),
+        GatewayStopped(gateway_id=GATEWAY),
+        now=START,
+    )
+    assert changes.closed[FIRST.id].at == changes.stopped[GATEWAY] == changes.alive[GatewayId("gw-2")].at == START
 
 
 def standing(devices: int, chosen: Status = Status.ONLINE, text: str = "", shown: str | None = None) -> Standing:

@@ -41,6 +41,7 @@ async def test_devices_are_listed_last_seen_first(presence: PlayedPresence, quer
     phone = session("s1", "alice")
     laptop = session("s2", "alice", device_id="laptop", opened_at=START + SECOND)
     await presence.gateway.tell(SessionOpened(session=phone), SessionOpened(session=laptop))
+    await presence.clock.advance(2)
     await presence.gateway.tell(closing(phone, START + 2 * SECOND))
     first, second = await queries.devices(ALICE)
     assert (first.info, first.online, first.last_seen) == (phone.device, False, START + 2 * SECOND)
