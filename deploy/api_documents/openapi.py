@@ -16,7 +16,7 @@ from deploy.api_documents.structs import Schema
 from gateway.settings import GatewaySettings
 from history.mongo.store import MongoMessageStore
 from history.settings import HistorySettings
-from presence.mongo import MongoPresenceStore
+from presence.mongo.store import MongoPresenceStore
 from presence.settings import PresenceSettings
 from shared.admin import build_admin_app
 from shared.broker.memory import MemoryBroker
