@@ -12,7 +12,7 @@ from gateway import metrics
 from gateway.dialects.base import Dialect, Frame, Lagged, Pushed
 from gateway.outbox import Outbox
 from shared.commands import Stage
-from shared.events import Entry, LogEvent, MessageFailed, MessageStored, ReceiptAdvanced, TypingChanged
+from shared.events import Entry, LogEvent, Message, MessageFailed, MessageStored, ReceiptAdvanced, TypingChanged
 from shared.history_api import Changes, Conversation, SyncAnswer
 from shared.ids import ConversationId, UserId
 from shared.position import Position, Verdict
@@ -22,13 +22,26 @@ MAX_OWN = 10_000
 
 
 class Push:
-    """An event on its way to many sessions: encoded once for all that write it alike. `at`: the time of that."""
+    """An event on its way to many sessions: looked at once, and encoded once for all that write it alike.
 
-    __slots__ = ("_frames", "at", "event")
+    `at` is the time of that, `entry` the event where it is one of a conversation's log, `secret` tells that not everyone
+    is shown it.
+    """
+
+    __slots__ = ("_frames", "at", "conversation_id", "entry", "event", "message", "secret", "version")
 
     def __init__(self, event: Pushed, at: datetime | None = None) -> None:
         self.event = event
         self.at = at
+        self.entry: Entry | None = None
+        self.message: Message | None = None  # of a MessageStored
+        if isinstance(event, MessageStored):
+            self.message = event.message
+        if isinstance(event, LogEvent):
+            self.entry = event
+            self.conversation_id = event.conversation_id
+            self.version = event.version
+            self.secret = event.only_for is not None or bool(event.hidden_from)
         self._frames: dict[str, tuple[Frame, ...]] = {}
 
     def frames(self, dialect: Dialect) -> tuple[Frame, ...]:
@@ -101,6 +114,24 @@ class Feed:
 
     def offer(self, push: Push) -> None:
         """Push an event, or hold it back, or drop it where the session has it. Never waits."""
+        entry = push.entry
+        if entry is None:
+            self._offer_sign(push)
+        elif self.flow is not Flow.LIVE:
+            self._hold(push)
+        elif self._outbox.crowded:
+            self._fall_behind()
+        else:
+            verdict = self.position.judge_version(push.conversation_id, push.version, entry)
+            if verdict is Verdict.NEXT:
+                self._push(push, entry)
+            elif verdict is Verdict.GAP:
+                metrics.GAPS.inc()
+                self._wants(self)
+                self._hold(push)
+
+    def _offer_sign(self, push: Push) -> None:
+        """Push what is no entry of a log."""
         event = push.event
         if isinstance(event, MessageFailed):
             self._outbox.put(push.frames(self._dialect))  # history could not tell of it again
@@ -108,8 +139,6 @@ class Feed:
             self._offer_presence(push)
         elif self.flow is not Flow.LIVE:
             self._hold(push)
-        elif isinstance(event, LogEvent):
-            self._offer_entry(push, event)
         elif isinstance(event, TypingChanged) and self._outbox.crowded:
             metrics.DROPPED.labels("ephemeral").inc()
         else:
@@ -122,31 +151,17 @@ class Feed:
         else:
             self._outbox.put(push.frames(self._dialect))
 
-    def _offer_entry(self, push: Push, event: Entry) -> None:
-        if self._outbox.crowded:
-            self._fall_behind()
-            return
-        match self.position.judge(event):
-            case Verdict.NEXT:
-                self._push(push, event)
-            case Verdict.GAP:
-                metrics.GAPS.inc()
-                self._wants(self)
-                self._hold(push)
-            case Verdict.REPEAT:
-                pass
-
     def _push(self, push: Push, event: Entry) -> None:
-        conversation_id, version = event.conversation_id, event.version
+        conversation_id, version = push.conversation_id, push.version
         self.position.advance(conversation_id, version)
         pushed = self._pushed.get(conversation_id)
         if pushed is None:
             pushed = self._pushed[conversation_id] = _Pushed(version)
         pushed.last_version = version
-        if (event.hidden_from or event.only_for is not None) and not event.is_shown_to(self.user_id):
+        if push.secret and not event.is_shown_to(self.user_id):
             return
-        if isinstance(event, MessageStored):
-            message = event.message
+        message = push.message
+        if message is not None:
             pushed.last_seq = message.seq
             pushed.last_at = push.at
             if self._own and message.sender_id == self.user_id and message.client_id in self._own:

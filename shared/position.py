@@ -47,9 +47,12 @@ class Position:
 
     def judge(self, event: Entry) -> Verdict:
         """Tell whether the event comes next, was had already, or leaves a gap."""
-        last = self.versions.get(event.conversation_id)
+        return self.judge_version(event.conversation_id, event.version, event)
+
+    def judge_version(self, conversation_id: ConversationId, version: int, event: Entry) -> Verdict:
+        """Tell the same of an event whose conversation and version are at hand."""
+        last = self.versions.get(conversation_id)
         if last is not None:
-            version = event.version
             if version == last + 1:
                 return Verdict.NEXT
             return Verdict.REPEAT if version <= last else Verdict.GAP
