@@ -102,7 +102,12 @@ def _entry(version: int) -> dict[str, object]:
 
 
 def conversation(
-    last: int, *, room: ConversationId = ROOM, watermarks: tuple[Watermark, ...] = (), unread: int = 0
+    last: int,
+    *,
+    room: ConversationId = ROOM,
+    watermarks: tuple[Watermark, ...] = (),
+    unread: int = 0,
+    first_seq: int = 1,
 ) -> Conversation:
     return Conversation(
         id=room,
@@ -116,6 +121,7 @@ def conversation(
         last_message=message(last, room=room) if last else None,
         watermarks=watermarks,
         unread=unread,
+        first_seq=first_seq,
     )
 
 
