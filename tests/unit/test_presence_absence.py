@@ -66,6 +66,17 @@ async def test_one_device_less_is_told_after_the_grace(presence: PlayedPresence)
     assert await presence.changes() == [("alice", "online", 1)]
 
 
+async def test_what_happens_meanwhile_makes_no_device_forgotten(presence: PlayedPresence) -> None:
+    laptop = session("s2", "alice", device_id="laptop")
+    await presence.gateway.tell(SessionOpened(session=FIRST), SessionOpened(session=laptop))
+    await presence.gateway.tell(closing(laptop, presence.clock.now()))
+    await presence.clock.advance(2)
+    await presence.gateway.tell(SessionOpened(session=session("s3", "alice")))
+    assert await presence.changes() == [("alice", "online", 2)]
+    await presence.clock.advance(4)
+    assert await presence.changes() == [("alice", "online", 1)]
+
+
 async def test_who_moves_from_a_stopping_gateway_to_another_causes_no_event(presence: PlayedPresence) -> None:
     await presence.gateway.tell(SessionOpened(session=FIRST))
     await presence.changes()

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.events import GatewayStopped, SessionOpened, SessionsAnnounced, SessionsWanted
-from shared.ids import UserId
+from shared.events import GatewayRefreshed, GatewayStopped, SessionOpened, SessionsAnnounced, SessionsWanted
+from shared.ids import GatewayId, UserId
 from tests.fakes.clock import START
 from tests.fakes.presence_process import GATEWAY, REFRESHED, PlayedPresence
 from tests.fakes.presence_store import FakePresenceStore
@@ -107,6 +107,23 @@ async def test_a_gateway_that_died_while_presence_was_down_is_found_out(presence
         await presence.changes()
         await presence.live(25)
         assert await presence.changes() == [("alice", "offline", 0)]
+
+
+async def test_after_a_silence_of_all_a_gateway_that_is_heard_last_is_not_taken_for_dead(
+    presence: PlayedPresence,
+) -> None:
+    async with running(presence.build()):
+        others = session("s2", "bob", gateway_id="gw-2")
+        await presence.gateway.tell(SessionOpened(session=session("s1", "alice")), SessionOpened(session=others))
+        await presence.changes()
+        presence.connections[-1].break_connection()
+        await presence.clock.advance(60)
+        presence.connections[-1].restore()
+        await presence.clock.advance(2)
+        for gateway_id in ("gw-1", "gw-2"):
+            await presence.gateway.tell(GatewayRefreshed(gateway_id=GatewayId(gateway_id), lease_s=15))
+            await presence.clock.advance(4)
+        assert await presence.changes() == []
 
 
 async def test_a_store_that_was_away_takes_no_living_gateway_for_dead(presence: PlayedPresence) -> None:
