@@ -80,8 +80,10 @@ INDEXES = (
 KEY_FIELDS = ("conversation_id", "sender_id", "client_id")
 
 
-def key_of(document: Document) -> Key:
-    """Read a message's identity."""
+def key_of(document: Document) -> Key | None:
+    """Read a message's identity; a change has none."""
+    if "client_id" not in document:
+        return None
     return document["conversation_id"], document["sender_id"], document["client_id"]
 
 

@@ -1,16 +1,17 @@
 """The store of conversations, messages and watermarks as a port, with what it guarantees."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from history.reading import LogReader
 from history.sequence import Appended
-from shared.commands import Acknowledge, ConversationKind, CreateConversation, SendMessage, Stage
+from shared.commands import Acknowledge, Alteration, ConversationKind, CreateConversation, SendMessage, Stage
 from shared.errors import WarrenError
+from shared.events import ConversationChanged, Entry
 from shared.history_api import Watermark
-from shared.ids import ConversationId, UserId
+from shared.ids import ConversationId, GatewayId, MessageId, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,21 @@ class Created:
     number: int
     kind: ConversationKind
     created: bool
+    entry: ConversationChanged | None = (
+        None  # the first of its log; a direct conversation begins with its first message
+    )
 
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """What came of an alteration."""
+
+    entry: Entry | None  # None: all was so already
+    version: int  # of the log with it, or as it is
+    repeat: bool = False  # an earlier handling of the same command made the entry
+
+
+NO_GATEWAYS: Mapping[MessageId, GatewayId] = {}
 
 Reader: TypeAlias = tuple[ConversationId, UserId]
 
@@ -32,7 +47,7 @@ class Advanced:
 
     watermark: Watermark
     moved: frozenset[Stage]
-    audience: tuple[UserId, ...]
+    audience: tuple[UserId, ...]  # every member; in a large room the reader alone
 
 
 class LogWriter(Protocol):
@@ -43,15 +58,22 @@ class LogWriter(Protocol):
     """
 
     async def append(
-        self, commands: Sequence[SendMessage], *, at: datetime, repeated: bool
+        self,
+        commands: Sequence[SendMessage],
+        *,
+        at: datetime,
+        repeated: bool,
+        via: Mapping[MessageId, GatewayId] = NO_GATEWAYS,
     ) -> list[Appended | WarrenError]:
         """Give each message its place in its conversation and make it durable; one result a command, in order.
 
-        Idempotent by (conversation_id, sender_id, client_id): a repeat gives the message stored first. `seq` has no
-        gaps whatever fails, and `created_at` never runs backwards in a conversation. Makes the direct conversation of
-        a command with `to` where it is missing. `repeated` says that some may have been here before: a hint.
+        Idempotent by (conversation_id, sender_id, client_id): a repeat gives the message stored first. `seq` and
+        `version` have no gaps whatever fails, and `created_at` never runs backwards in a conversation. Makes the direct
+        conversation of a command with `to` where it is missing. `repeated` says that some may have been here before: a
+        hint. `via` names the gateways that took the messages.
 
-        Gives NotAMember, NotFound, Invalid (`to` does not fit the conversation), Conflict (the message id is taken).
+        Gives NotAMember, NotFound, Invalid (`to` does not fit the conversation, it is a space, the message replied to
+        is not in it, who is mentioned neither), Conflict (the message id is taken).
         """
         ...
 
@@ -60,6 +82,8 @@ class LogWriter(Protocol):
     ) -> dict[Reader, Advanced | WarrenError]:
         """Move watermarks forward, never back or past the last message; read implies delivered. Idempotent.
 
+        What is before a member's first message moves nothing. The last 100 moves are kept with their times.
+
         Gives NotAMember, NotFound.
         """
         ...
@@ -67,8 +91,22 @@ class LogWriter(Protocol):
     async def create(self, commands: Sequence[CreateConversation], *, at: datetime) -> list[Created | WarrenError]:
         """Make conversations, one result a command, in order. Idempotent by conversation id.
 
-        Gives Invalid, TooLarge, NotAMember (the id is taken by others' conversation).
+        Gives Invalid, TooLarge, NotAMember (the id is taken by others' conversation; the creator is not in the space).
         """
+        ...
+
+    async def alter(self, command: Alteration, *, at: datetime) -> Altered | WarrenError:
+        """Carry out a change of a conversation, its messages or members: wholly, with its entry in the log, or not.
+
+        Idempotent by change_id: a repeat gives the entry made first. `version` has no gaps whatever fails, and the time
+        of entries never runs backwards in a conversation.
+
+        Gives what `history.permissions` refuses, NotFound, Conflict (the change id is taken).
+        """
+        ...
+
+    async def channels_of(self, space_id: ConversationId, user_id: UserId) -> list[ConversationId]:
+        """Give the channels of a space that a user is in now."""
         ...
 
 

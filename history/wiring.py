@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from history.admin import conversations_router
+from history.altering import ALTERATIONS, AlterConversations
 from history.api import queries_router
 from history.handlers import AdvanceReceipts, CreateConversations, RefuseCommands, StoreMessages
 from history.queries import StoredHistory
@@ -24,8 +25,9 @@ def build(settings: HistorySettings, *, broker: Broker, store: MessageStore, clo
     publisher = BatchingPublisher(broker, clock=clock, pace_s=settings.broker.publish_pace_s)
     queries = StoredHistory(store, clock=clock)
     handlers: Mapping[type, Handler] = {
-        CreateConversation: CreateConversations(store, publisher, clock=clock, new_id=new_id),
+        CreateConversation: CreateConversations(store, publisher, topology, clock=clock, new_id=new_id),
         SendMessage: StoreMessages(store, publisher, topology, clock=clock, new_id=new_id),
+        **dict.fromkeys(ALTERATIONS, AlterConversations(store, publisher, topology, clock=clock, new_id=new_id)),
         Acknowledge: AdvanceReceipts(store, publisher, clock=clock, new_id=new_id),
     }
     refuse = RefuseCommands(publisher, clock=clock, new_id=new_id)

@@ -59,7 +59,10 @@ class MongoConnection:
         with self._asking():
             for index in documents.INDEXES:
                 keys = [(name, pymongo.ASCENDING) for name in index.fields]
-                await self._database[index.collection].create_index(keys, unique=index.unique)
+                options: Document = {"unique": index.unique, "sparse": index.sparse}
+                if index.where is not None:
+                    options["partialFilterExpression"] = {index.where: {"$exists": True}}
+                await self._database[index.collection].create_index(keys, **options)
 
     async def ping(self) -> bool:
         """Tell whether the database answers; never raises."""
@@ -83,5 +86,5 @@ class MongoConnection:
             raise StoreUnavailable(f"MongoDB did not do what was asked: {error}") from error
 
     async def _tips(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Tip]:
-        found = self._messages.aggregate(documents.last_of_each(conversation_ids, "seq", "version", "created_at"))
-        return {each["_id"]: Tip(each["seq"], each["version"], each["created_at"]) async for each in found}
+        found = self._messages.aggregate(documents.ends_of_logs(conversation_ids))
+        return {each["_id"]: documents.tip_of(each) async for each in found}

@@ -1,8 +1,11 @@
 """The message store on MongoDB."""
 
+from history.mongo.alterations import MongoAlterations
+from history.mongo.conversations import MongoConversations
 from history.mongo.reader import MongoReader
+from history.mongo.watermarks import MongoWatermarks
 from history.mongo.writer import MongoWriter
 
 
-class MongoMessageStore(MongoWriter, MongoReader):
+class MongoMessageStore(MongoWriter, MongoWatermarks, MongoConversations, MongoAlterations, MongoReader):
     """`MessageStore` on a MongoDB replica set; `open` makes one."""

@@ -1,6 +1,6 @@
 """The history service on a broker in memory: what is stored is told to everyone concerned, whatever fails."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import TypeAlias
@@ -11,6 +11,7 @@ import pytest
 from history import wiring
 from history.sequence import Appended
 from history.settings import HistorySettings
+from history.store import NO_GATEWAYS
 from shared.broker.api import Headers
 from shared.broker.memory import MemoryBroker
 from shared.broker.topology import EVENTS, RECEIPTS, Exchange, Route, Topology
@@ -41,11 +42,16 @@ class PoisonedStore(FakeMessageStore):
     """A store with a bug that one content brings out."""
 
     async def append(
-        self, commands: Sequence[SendMessage], *, at: datetime, repeated: bool
+        self,
+        commands: Sequence[SendMessage],
+        *,
+        at: datetime,
+        repeated: bool,
+        via: Mapping[MessageId, GatewayId] = NO_GATEWAYS,
     ) -> list[Appended | WarrenError]:
         if any(command.content == "poison" for command in commands):
             raise ZeroDivisionError
-        return await super().append(commands, at=at, repeated=repeated)
+        return await super().append(commands, at=at, repeated=repeated, via=via)
 
 
 class FlakyBroker(MemoryBroker):
