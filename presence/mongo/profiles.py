@@ -47,15 +47,15 @@ class MongoProfiles(MongoConnection):
             return {UserId(user["_id"]): _profile(user) async for user in found}
 
     async def search(self, prefix: str, *, after: UserId | None, limit: int) -> Sequence[Profile]:
-        """See `ProfileStore.search`: by the index of terms, of which every user has some."""
+        """See `ProfileStore.search`: ids from the index alone, however many match, then the profiles of one page."""
         query: Document = {"_id": {"$gt": after or ""}}
-        if prefix:
-            query["search"] = begins_with(prefix)
         with self._asking():
-            found = self._users.find(query, PROFILE).sort("_id", ASCENDING).limit(limit)
+            found = self._users.find(query | ({"search": begins_with(prefix)} if prefix else {}), {"_id": 1})
             if prefix:
-                found = found.hint(BY_SEARCH)  # never a walk through all users in the order of their ids
-            return [_profile(user) async for user in found]
+                found = found.hint(BY_SEARCH)
+            ids = [user["_id"] async for user in found.sort("_id", ASCENDING).limit(limit)]
+            profiles = await self.profiles(ids)
+        return [profiles[user_id] for user_id in ids if user_id in profiles]
 
     async def change_profile(self, user_id: UserId, change: ProfileChange) -> Profile:
         """See `ProfileStore.change_profile`: carried out on the name and username that it was worked out from."""

@@ -9,7 +9,6 @@ import pytest
 from pydantic import SecretStr
 from pymongo import MongoClient
 
-from presence.mongo.profiles import BY_SEARCH, begins_with
 from presence.mongo.store import MongoPresenceStore
 from presence.profile_store import Known
 from presence.queries import Store
@@ -151,19 +150,24 @@ async def test_what_is_found_comes_in_pages_by_user_id(store: Store) -> None:
     assert await found(store, "", after=UserId("user-2")) == ["user-3", "user-4"]
 
 
-async def test_a_search_walks_the_index_of_terms_from_the_prefix_on(mongo_url: str, mongo_database: str) -> None:
+async def test_a_search_reads_the_terms_that_match_and_the_users_of_one_page(
+    mongo_url: str, mongo_database: str
+) -> None:
     async with MongoPresenceStore.open(mongo_settings(mongo_url, mongo_database)) as store:
         await store.create_indexes()
-        for n in range(50):
-            await store.know(UserId(f"user-{n}"), f"{'ann' if n % 10 == 0 else 'bob'} {n}", at=START)
-    with MongoClient[dict[str, Any]](mongo_url) as client:
-        cursor = client[mongo_database]["users"].find({"search": begins_with("ann"), "_id": {"$gt": ""}})
-        explained = cursor.sort("_id").hint(BY_SEARCH).explain()
-    assert "IXSCAN" in str(explained["queryPlanner"]["winningPlan"])
-    stats = explained["executionStats"]
-    assert stats["nReturned"] == 5
-    assert stats["totalKeysExamined"] <= 2 * 10 + 5  # each of the five by name and by word, and where to stop
-    assert stats["totalDocsExamined"] == 5
+        for n in range(100):
+            await store.know(UserId(f"user-{n:02}"), f"{'ann' if n % 10 == 0 else 'bob'} {n}", at=START)
+        with MongoClient[dict[str, Any]](mongo_url) as client:
+            database = client[mongo_database]
+            database.command("profile", 2)
+            assert await found(store, "ann", limit=3) == ["user-00", "user-10", "user-20"]
+            database.command("profile", 0)
+            asked = list(database["system.profile"].find({"op": "query", "ns": f"{mongo_database}.users"}))
+    assert all("IXSCAN" in each["planSummary"] for each in asked)
+    first, second = asked
+    assert first["keysExamined"] <= 2 * 10 + 1  # each of the ten by name and by word, and where to stop
+    assert first["docsExamined"] == 0
+    assert second["docsExamined"] == 3
 
 
 async def test_a_user_who_is_kept_without_terms_is_found_from_when_they_are_seen_next(
