@@ -4,13 +4,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from history.documents import Document, membership_of
+from history.mongo.watermarks import TRAIL
 from history.reading import Step, Trail
 from shared.commands import Stage
 from shared.ids import ConversationId, UserId
 
-TRAIL = 100  # moves that a member's document keeps of each watermark
 WITHOUT_EDITS: Document = {"edits": 0}  # what a message said before is as long as the message, each time
-WITHOUT_TRAILS: Document = {"delivered_trail": 0, "read_trail": 0}
 
 
 def ends(conversation_ids: Collection[ConversationId]) -> list[Document]:

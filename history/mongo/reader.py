@@ -10,6 +10,7 @@ from history import documents
 from history.documents import Document
 from history.mongo import asking
 from history.mongo.connection import MongoConnection
+from history.mongo.watermarks import NO_TRAILS
 from history.reading import End, Logged, LoggedMessage, Membership, Record, Tip, Trail
 from shared.history_api import Watermark
 from shared.ids import ConversationId, MessageId, UserId
@@ -23,7 +24,7 @@ class MongoReader(MongoConnection):
     async def memberships(self, user_id: UserId) -> dict[ConversationId, Membership]:
         """Give all conversations of a user, those that they have left too."""
         with self._asking():
-            found = self._members.find({"user_id": user_id}, asking.WITHOUT_TRAILS)
+            found = self._members.find({"user_id": user_id}, NO_TRAILS)
             return {each["conversation_id"]: documents.membership_of(each) async for each in found}
 
     async def memberships_in(
@@ -32,7 +33,7 @@ class MongoReader(MongoConnection):
         """Give a user's places in those of the conversations that they are or were in."""
         ids = [documents.member_id(each, user_id) for each in conversation_ids]
         with self._asking():
-            found = self._members.find({"_id": {"$in": ids}}, asking.WITHOUT_TRAILS)
+            found = self._members.find({"_id": {"$in": ids}}, NO_TRAILS)
             return {each["conversation_id"]: documents.membership_of(each) async for each in found}
 
     async def windows(self, conversation_id: ConversationId) -> dict[UserId, int]:
@@ -47,7 +48,7 @@ class MongoReader(MongoConnection):
         """Give present members, by user id."""
         query = asking.members_of(conversation_id, user_id)
         with self._asking():
-            found = self._members.find(query, asking.WITHOUT_TRAILS).sort("_id", pymongo.ASCENDING).limit(limit)
+            found = self._members.find(query, NO_TRAILS).sort("_id", pymongo.ASCENDING).limit(limit)
             return [documents.membership_of(each) async for each in found]
 
     async def trails(self, conversation_id: ConversationId, limit: int) -> list[Trail]:
@@ -63,7 +64,7 @@ class MongoReader(MongoConnection):
         marks: defaultdict[ConversationId, list[Watermark]] = defaultdict(list)
         query = {"conversation_id": {"$in": list(conversation_ids)}, "left_version": None}
         with self._asking():
-            async for each in self._members.find(query, asking.WITHOUT_TRAILS):
+            async for each in self._members.find(query, NO_TRAILS):
                 marks[each["conversation_id"]].append(documents.watermark_of(each))
         return {each: tuple(sorted(found, key=lambda mark: mark.user_id)) for each, found in marks.items()}
 

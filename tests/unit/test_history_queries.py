@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history.queries import MAX_PAGE_BYTES, StoredHistory
+from history.paging import MAX_PAGE_BYTES
+from history.queries import StoredHistory
 from history.reading import Record
 from shared.errors import Invalid, NotAMember, NotFound
-from shared.events import MessageStored
-from shared.history_api import MAX_PAGE, Changes, SyncAnswer, SyncQuery
+from shared.events import ConversationChanged, MessageStored
+from shared.history_api import MAX_PAGE, Changes, MemberList, SyncAnswer, SyncQuery
 from shared.ids import ConversationId, UserId, direct_conversation_id
 from shared.position import SETTLE, Position, Verdict
 from tests.fakes.clock import FakeClock
@@ -56,7 +57,7 @@ class World:
 
 
 def events(changes: Sequence[Changes]) -> list[MessageStored]:
-    return [event for each in changes for event in each.events]
+    return [event for each in changes for event in each.events if isinstance(event, MessageStored)]
 
 
 def by_conversation(stored: Sequence[MessageStored]) -> dict[ConversationId, list[MessageStored]]:
@@ -139,7 +140,10 @@ async def test_a_new_conversation_without_messages_is_given_once() -> None:
     _, since = await world.sync(None)
     await world.store.create([create_group()], at=world.clock.now())
     changes, since = await world.sync(since)
-    assert [(each.conversation.id, each.events) for each in changes] == [(GROUP, ())]
+    assert [(each.conversation.id, each.version) for each in changes] == [(GROUP, 1)]
+    [created] = changes[0].events
+    assert isinstance(created, ConversationChanged)
+    assert (created.change, created.conversation.member_ids) == ("created", (ALICE, BOB, EVE))
     assert (await world.sync(since))[0] == []
 
 
@@ -170,7 +174,7 @@ async def test_a_message_that_comes_while_a_sync_is_answered_is_not_counted_as_g
     answer = await StoredHistory(store, clock=clock).sync(SyncQuery(user_id=BOB))
     [changes] = answer.conversations
     assert (changes.conversation.last_version, changes.version) == (2, 1)
-    assert [event.message.version for event in changes.events] == [1]
+    assert [event.version for event in changes.events] == [1]
 
 
 async def test_the_clients_versions_are_added_to_the_token() -> None:
@@ -187,7 +191,7 @@ async def test_only_the_newest_page_is_given_and_it_says_so() -> None:
         await world.send()
     ((changes,), since) = await world.sync(None)
     assert (len(changes.events), changes.limited, changes.before) == (MAX_PAGE, True, 3)
-    assert changes.events[-1].message.seq == MAX_PAGE + 2
+    assert events([changes])[-1].message.seq == MAX_PAGE + 2
     page = await world.history.messages(ALICE, DIRECT, before=changes.before, after=None, limit=MAX_PAGE)
     assert [message.seq for message in page.messages] == [1, 2]
     assert (await world.sync(since))[0] == []
@@ -209,7 +213,7 @@ async def test_an_answer_to_a_sync_has_only_the_newest_messages_that_fit() -> No
     for _ in range(3):
         await world.send(content=LARGE)
     ((changes,), since) = await world.sync(None)
-    assert [event.message.seq for event in changes.events] == [2, 3]
+    assert [event.message.seq for event in events([changes])] == [2, 3]
     assert (changes.version, changes.limited, changes.before) == (3, True, 2)
     assert (await world.sync(since))[0] == []
 
@@ -360,6 +364,6 @@ async def test_strangers_are_told_nothing() -> None:
         await world.history.conversation(EVE, none)
     with pytest.raises(NotFound):
         await world.history.members(none)
-    assert await world.history.members(DIRECT) == (ALICE, BOB)
+    assert await world.history.members(DIRECT) == MemberList(version=0, since={ALICE: 0, BOB: 0})
     answer = await world.history.sync(SyncQuery(user_id=EVE, versions={DIRECT: 0}))
     assert answer.conversations == ()
