@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from shared.errors import NotFound, StoreUnavailable, Unavailable
+from shared.errors import Conflict, Invalid, NotFound, StoreUnavailable, Unavailable
 from shared.history_api import (
     Conversation,
     ConversationPage,
@@ -26,6 +26,8 @@ from tests.fakes.clock import START
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+STRANGE = "strange"  # a cursor that no fake gives
 
 
 class FakeHistory:
@@ -61,12 +63,15 @@ class FakeHistory:
     async def sync(self, query: SyncQuery) -> SyncAnswer:
         self.asked.append(query)
         await self._ready()
+        if query.since is not None:
+            Position.from_token(query.since)
         if self.answers:
             return self.answers.pop(0)
         return SyncAnswer(conversations=(), since=query.since or self.at.token())
 
     async def conversations(self, user_id: UserId, *, limit: int, cursor: str | None) -> ConversationPage:
         await self._ready()
+        _check(cursor)
         return ConversationPage(conversations=tuple(self.known.values())[:limit], next_cursor=None)
 
     async def conversation(self, user_id: UserId, conversation_id: ConversationId) -> Conversation:
@@ -93,6 +98,7 @@ class FakeHistory:
         self, user_id: UserId, conversation_id: ConversationId, *, limit: int, cursor: str | None
     ) -> MemberPage:
         await self._ready()
+        _check(cursor)
         members, skip = _known(self.members_of, conversation_id), int(cursor or 0)
         more = str(skip + limit) if skip + limit < len(members) else None
         return MemberPage(members=members[skip : skip + limit], next_cursor=more)
@@ -116,10 +122,12 @@ class FakeHistory:
 
 
 class FakePresence:
-    """A `PresenceQueries`. `down`: nothing is answered."""
+    """A `PresenceQueries`. `down`: nothing is answered; `gate`: answers wait until it is set."""
 
     def __init__(self) -> None:
         self.down = False
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.here: dict[UserId, Presence] = {}
         self.accounts: dict[UserId, Account] = {}
         self.people: dict[UserId, Profile] = {}
@@ -129,26 +137,28 @@ class FakePresence:
         self.signed_out: list[tuple[UserId, DeviceId]] = []
         self.changes: list[tuple[UserId, ProfileChange]] = []
 
-    def _ready(self) -> None:
+    async def _ready(self) -> None:
+        await self.gate.wait()
         if self.down:
             raise Unavailable("The fake presence was told to be down.")
 
     async def presence_of(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
         self.asked_presence.append(tuple(user_ids))
-        self._ready()
+        await self._ready()
         return {user_id: self.here[user_id] for user_id in user_ids if user_id in self.here}
 
     async def account(self, user_id: UserId, name: str | None) -> Account:
         self.asked_accounts.append((user_id, name))
-        self._ready()
+        await self._ready()
         return self.accounts.get(user_id) or Account(user_id=user_id, name=name or user_id)
 
     async def profiles(self, user_ids: Sequence[UserId]) -> dict[UserId, Profile]:
-        self._ready()
+        await self._ready()
         return {user_id: self.people[user_id] for user_id in user_ids if user_id in self.people}
 
     async def search(self, text: str, *, limit: int, cursor: str | None) -> ProfilePage:
-        self._ready()
+        await self._ready()
+        _check(cursor)
         found = sorted(
             (one for one in self.people.values() if one.user_id.startswith(text) and one.user_id > (cursor or "")),
             key=lambda one: one.user_id,
@@ -157,21 +167,29 @@ class FakePresence:
         return ProfilePage(users=tuple(found[:limit]), next_cursor=more)
 
     async def change_profile(self, user_id: UserId, change: ProfileChange) -> Profile:
-        self._ready()
+        await self._ready()
         self.changes.append((user_id, change))
+        taken = {one.username for one in self.people.values() if one.user_id != user_id and one.username is not None}
+        if change.username in taken:
+            raise Conflict("The username is taken.")
         wanted = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not msgspec.UNSET}
         changed = self.people[user_id] = msgspec.structs.replace(_known(self.people, user_id), **wanted)
         return changed
 
     async def devices(self, user_id: UserId) -> tuple[Device, ...]:
-        self._ready()
+        await self._ready()
         return self.devices_of.get(user_id, ())
 
     async def sign_out(self, user_id: UserId, device_id: DeviceId) -> None:
-        self._ready()
+        await self._ready()
         if all(device.info.id != device_id for device in self.devices_of.get(user_id, ())):
             raise NotFound("There is no such device.")
         self.signed_out.append((user_id, device_id))
+
+
+def _check(cursor: str | None) -> None:
+    if cursor == STRANGE:
+        raise Invalid("The cursor is not one of this server's.")
 
 
 def _known(answers: dict[K, V], key: K) -> V:
