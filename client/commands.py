@@ -14,6 +14,7 @@ from client.warren import WarrenClient
 HELP = "/help lists the commands, /quit ends; // begins a message with a slash."
 _LISTED = 50
 _MEMBERS = 200
+_STATUSES = ("online", "away", "dnd", "invisible")
 
 Remark = Callable[[str], None]
 
@@ -30,44 +31,44 @@ class Commands:
         self._client = client
         self._rest = rest
         self._remark = remark
-        self._table: dict[str, tuple[str, Callable[[str], Awaitable[None]]]] = {
-            "help": ("this list", self._help),
-            "list": ("the conversations: number, name, what is unread", self._list),
-            "open": ("N|USER: go to a conversation by its number, or to a user", self._open),
-            "group": ("NAME USER…: make a group and go there", self._group),
-            "join": ("ID|NUMBER: join a conversation and go there", self._join),
-            "history": ("earlier messages", self._history),
-            "edit": ("[N] TEXT: say it otherwise, the last message or [N]", self._edit),
-            "delete": ("[N]: delete the last message or [N]", self._delete),
-            "react": ("EMOJI [N]: react to the last message or [N]; again: take it back", self._react),
-            "reply": ("N TEXT: answer message [N]", self._reply),
-            "who": ("the members, who is there, and how far they have read", self._who),
-            "members": ("add|remove USER…", self._members),
-            "rename": ("NAME: give the conversation another name", self._rename),
-            "status": ("online|away|dnd|invisible [TEXT]: how others see you", self._status),
-            "devices": ("where you are signed in", self._devices),
-            "kick": ("DEVICE: sign a device out", self._kick),
+        self._table: dict[str, tuple[str, str, Callable[[str], Awaitable[None]]]] = {
+            "list": ("", "the conversations: number, name, what is unread", self._list),
+            "open": ("N|USER", "go to a conversation by its number, or to a user", self._open),
+            "group": ("NAME USER…", "make a group and go there", self._group),
+            "join": ("ID|NUMBER", "join a conversation and go there", self._join),
+            "history": ("", "earlier messages", self._history),
+            "edit": ("[N] TEXT", "say the last message, or message N, otherwise", self._edit),
+            "delete": ("[N]", "delete the last message, or message N", self._delete),
+            "react": ("EMOJI [N]", "react to the last message, or message N; again: take it back", self._react),
+            "reply": ("N TEXT", "answer message N", self._reply),
+            "who": ("", "the members, who is there, and how far they have read", self._who),
+            "members": ("add|remove USER…", "let users in, or out", self._members),
+            "rename": ("NAME", "give the conversation another name", self._rename),
+            "status": ("online|away|dnd|invisible [TEXT]", "how others see you", self._status),
+            "devices": ("", "where you are signed in", self._devices),
+            "kick": ("DEVICE", "sign a device out", self._kick),
+            "help": ("", "this list", self._help),
         }
 
     async def run(self, text: str) -> None:
         """Carry out `/name arguments`."""
-        name, _, arguments = text.removeprefix("/").partition(" ")
+        name, _, arguments = text.strip().removeprefix("/").partition(" ")
         if name not in self._table:
             self._remark(f"No such command. {HELP}")
             return
-        usage, command = self._table[name]
+        usage, _, command = self._table[name]
         try:
             await command(arguments.strip())
         except _Misused as error:
-            self._remark(str(error) or f"Say it like this: /{name} {usage.partition(':')[0]}")
+            self._remark(str(error) or f"Say it like this: /{name} {usage}")
         except (ClientError, TimeoutError) as error:
             self._remark(wording.failure(error))
 
     # --- going places
 
     async def _help(self, _: str) -> None:
-        for name, (usage, _command) in self._table.items():
-            self._chat.note(f"/{name} {usage}" if ":" in usage or usage[0].isupper() else f"/{name}: {usage}")
+        for name, (usage, what, _command) in self._table.items():
+            self._chat.note(f"{f'/{name} {usage}'.rstrip()}: {what}")
 
     async def _list(self, _: str) -> None:
         page = await self._rest.conversations(limit=_LISTED)
@@ -186,7 +187,7 @@ class Commands:
 
     async def _status(self, arguments: str) -> None:
         status, _, text = arguments.partition(" ")
-        if not status:
+        if status not in _STATUSES:
             raise _Misused
         await self._client.set_status(status, text.strip())
         self._remark(f"Others see you as {'offline' if status == 'invisible' else status}.")

@@ -192,7 +192,7 @@ class Chat:
             if self.peer is None:
                 self.title = wording.title(event.conversation, self.user_id)
             self.note(said)
-        elif self.user_id in event.user_ids or event.change == "created":
+        elif event.actor_id != self.user_id and (self.user_id in event.user_ids or event.change == "created"):
             room = event.conversation
             self._show(f"{wording.title(room, self.user_id)} (/open {room.number}): {said}")
 

@@ -55,7 +55,8 @@ def change(event: ConversationChanged, user_id: str) -> str:
             said = f"{actor} changed the conversation, now {title(event.conversation, user_id)}"
         case other:
             said = f"{actor}: {other}"
-    return said[0].upper() + said[1:] + "."
+    starts_with_id = event.actor_id not in (None, user_id)  # which is written as it is
+    return f"{said if starts_with_id else said[0].upper() + said[1:]}."
 
 
 def presence(seen: PresenceChanged) -> str:

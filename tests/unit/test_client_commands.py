@@ -238,6 +238,7 @@ async def test_devices_are_listed_and_signed_out(stage: Stage) -> None:
         ("/edit", "Say it like this: /edit [N] TEXT"),
         ("/reply 1", "Say it like this: /reply N TEXT"),
         ("/react", "Say it like this: /react EMOJI [N]"),
+        ("/status asleep", "Say it like this: /status online|away|dnd|invisible [TEXT]"),
         ("/delete 9", "There is no message 9 here."),
         ("/open 12", "There is no such thing."),
     ],
@@ -246,6 +247,13 @@ async def test_what_goes_wrong_is_told_in_one_line(stage: Stage, command: str, t
     await stage.in_team()
     await stage.says(command)
     assert stage.shown == [told]
+
+
+async def test_help_tells_of_each_command(stage: Stage) -> None:
+    await stage.says("/help")
+    assert "/edit [N] TEXT: say the last message, or message N, otherwise" in stage.shown
+    assert "/who: the members, who is there, and how far they have read" in stage.shown
+    assert len(stage.shown) == 16
 
 
 async def test_without_a_conversation_there_is_nothing_to_edit(stage: Stage) -> None:
@@ -271,7 +279,7 @@ async def test_what_happens_in_other_conversations_is_told_beside(stage: Stage) 
         ack = await heard(stage.pair.connection, "ack")
         watching.cancel()
     assert ack["data"] == {"conversation_id": "e", "seq": 1, "stage": "delivered"}
-    assert stage.shown == ["Plans (/open 9): Bob made Plans.", "Bob in Plans (/open 9): text 1"]
+    assert stage.shown == ["Plans (/open 9): bob made Plans.", "Bob in Plans (/open 9): text 1"]
 
 
 async def test_what_changes_here_is_shown_in_its_line(stage: Stage) -> None:
@@ -296,7 +304,7 @@ async def test_what_changes_here_is_shown_in_its_line(stage: Stage) -> None:
         "[1] Bob: other (edited)",
         "[2] Alice: mine 👍",
         "[1] Bob: (deleted)",
-        "Bob left.",
+        "bob left.",
         "[3] Bob: text 3",
     ]
 
