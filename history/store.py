@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
+from history.custody import Custody
 from history.reading import LogReader
 from history.sequence import Appended
 from shared.commands import Acknowledge, Alteration, ConversationKind, CreateConversation, SendMessage, Stage
@@ -110,7 +111,7 @@ class LogWriter(Protocol):
         ...
 
 
-class MessageStore(LogWriter, LogReader, Protocol):
+class MessageStore(LogWriter, LogReader, Custody, Protocol):
     """The whole store."""
 
     async def ping(self) -> bool:

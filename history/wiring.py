@@ -5,8 +5,12 @@ from collections.abc import Mapping
 from history.admin import conversations_router
 from history.altering import ALTERATIONS, AlterConversations
 from history.api import queries_router
+from history.data_admin import data_router
+from history.erasure import Erasures
+from history.export import Exports
 from history.handlers import AdvanceReceipts, CreateConversations, RefuseCommands, StoreMessages
 from history.queries import StoredHistory
+from history.retention import EVERY_S, Retention
 from history.settings import HistorySettings
 from history.store import MessageStore
 from shared.broker.api import Broker, Handler
@@ -17,6 +21,7 @@ from shared.clock import Clock
 from shared.commands import Acknowledge, CreateConversation, SendMessage
 from shared.ids import NewId
 from shared.service import Service
+from shared.ticker import Ticker
 
 
 def build(settings: HistorySettings, *, broker: Broker, store: MessageStore, clock: Clock, new_id: NewId) -> Service:
@@ -35,6 +40,8 @@ def build(settings: HistorySettings, *, broker: Broker, store: MessageStore, clo
         Consumer(broker, queue, handlers, clock=clock, new_id=new_id, refuse=refuse)
         for queue in topology.history_commands
     ]
+    retention = Retention(store, holder=new_id(), clock=clock)
+    erasures = Erasures(store, publisher, topology, clock=clock, new_id=new_id)
 
     async def broker_ready() -> bool:
         return broker.connected
@@ -44,11 +51,11 @@ def build(settings: HistorySettings, *, broker: Broker, store: MessageStore, clo
 
     return Service(
         name="history",
-        runners=(*consumers, publisher),
+        runners=(*consumers, Ticker("history.retention", EVERY_S, retention.sweep, clock=clock), publisher),
         settings=settings,
         ready={"broker": broker_ready, "store": store.ping},
         stats=stats,
-        routers=(conversations_router(queries),),
+        routers=(conversations_router(queries), data_router(Exports(store), erasures, retention)),
         internal=(queries_router(queries),),
         drain_s=settings.history.drain_s,
     )

@@ -19,10 +19,11 @@ from shared.commands import Acknowledge, Alteration, CreateConversation, Role, S
 from shared.errors import Conflict, NotAMember, NotFound, WarrenError
 from shared.events import ConversationChanged
 from shared.ids import ConversationId, GatewayId, MessageId, UserId
-from tests.fakes.history_reads import FakeConversation, FakeLogReader
+from tests.fakes.history_custody import FakeCustody
+from tests.fakes.history_reads import FakeConversation
 
 
-class FakeMessageStore(FakeLogReader):
+class FakeMessageStore(FakeCustody):
     """`MessageStore` in memory. `fail(n)` makes the next n calls an outage."""
 
     def __init__(self) -> None:
