@@ -49,7 +49,11 @@ def conversations_router(*, history: HistoryQueries, shown: Shown) -> APIRouter:
     """Make the routes that read."""
     router = APIRouter(prefix="/v1", tags=["conversations"])
 
-    @router.get("/conversations", summary="List your conversations", responses=returns(s200=ConversationsView))
+    @router.get(
+        "/conversations",
+        summary="List your conversations",
+        responses=returns(s200=ConversationsView, errors=(400, 422)),
+    )
     async def list_conversations(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Response:
         """List the caller's conversations, last activity first."""
         found = await history.conversations(caller.user_id, limit=limit, cursor=cursor)
@@ -59,7 +63,7 @@ def conversations_router(*, history: HistoryQueries, shown: Shown) -> APIRouter:
     @router.get(
         "/conversations/{conversation_id}",
         summary="Show a conversation",
-        responses=returns(s200=ConversationView, errors=(403, 404)),
+        responses=returns(s200=ConversationView, errors=(403, 404, 422)),
     )
     async def show_conversation(conversation_id: ThatConversation, caller: Caller) -> Response:
         """Show one of the caller's conversations."""
@@ -68,7 +72,7 @@ def conversations_router(*, history: HistoryQueries, shown: Shown) -> APIRouter:
     @router.get(
         "/conversations/{conversation_id}/channels",
         summary="List the channels of a space",
-        responses=returns(s200=ChannelsView, errors=(403, 404)),
+        responses=returns(s200=ChannelsView, errors=(403, 404, 422)),
     )
     async def list_channels(conversation_id: ThatConversation, caller: Caller) -> Response:
         """List the channels of a space that the caller is in or may join, by name."""
@@ -92,7 +96,7 @@ def making_router(*, directory: Directory, shown: Shown, ingress: Ingress, new_i
         "/conversations",
         summary="Start a conversation",
         status_code=201,
-        responses=returns(s200=ConversationView, s201=ConversationView, errors=(403, 404, 413)),
+        responses=returns(s200=ConversationView, s201=ConversationView, errors=(400, 403, 404, 413, 422)),
     )
     async def create_conversation(wish: ConversationWish, caller: Caller) -> Response:
         """Make a conversation; 200 where a direct one was there already."""
@@ -106,7 +110,7 @@ def making_router(*, directory: Directory, shown: Shown, ingress: Ingress, new_i
     @router.patch(
         "/conversations/{conversation_id}",
         summary="Change a conversation's name, metadata or rules",
-        responses=returns(s200=ConversationView, errors=(403, 404, 413)),
+        responses=returns(s200=ConversationView, errors=(400, 403, 404, 413, 422)),
     )
     async def change_conversation(
         conversation_id: ThatConversation, wish: ConversationPatch, caller: Caller

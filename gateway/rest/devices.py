@@ -48,7 +48,7 @@ def devices_router(*, presence: PresenceQueries) -> APIRouter:
         return StructResponse(DevicesView(devices=[_view(device) for device in devices if _signed_in(device)]))
 
     @router.delete(
-        "/devices/{device_id}", summary="Sign a device out", status_code=204, responses=returns(errors=(404,))
+        "/devices/{device_id}", summary="Sign a device out", status_code=204, responses=returns(errors=(404, 422))
     )
     async def sign_out(device_id: DevicePath, caller: Caller) -> None:
         """End the device's sessions everywhere; its tokens from before count no more."""

@@ -21,7 +21,7 @@ from shared.http import StructResponse
 from shared.ids import ConversationId, MessageId, NewId, UserId
 
 _PATH = "/conversations/{conversation_id}/members"
-_CHANGED = returns(s200=ConversationView, errors=(403, 404, 409, 413))
+_CHANGED = returns(s200=ConversationView, errors=(400, 403, 404, 409, 413, 422))
 
 
 class MemberView(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ def members_router(*, history: HistoryQueries, shown: Shown, ingress: Ingress, n
         await alter(ingress, command)
         return StructResponse(await shown.one(caller_id, conversation_id))
 
-    @router.get(_PATH, summary="List members", responses=returns(s200=MembersView, errors=(403, 404)))
+    @router.get(_PATH, summary="List members", responses=returns(s200=MembersView, errors=(400, 403, 404, 422)))
     async def list_members(
         conversation_id: ThatConversation, caller: Caller, limit: Limit = 50, cursor: Cursor = None
     ) -> Response:
@@ -81,7 +81,7 @@ def members_router(*, history: HistoryQueries, shown: Shown, ingress: Ingress, n
         _PATH + "/{user_id}",
         summary="Leave, or remove a member",
         status_code=204,
-        responses=returns(errors=(403, 404, 409)),
+        responses=returns(errors=(400, 403, 404, 409, 422)),
     )
     async def remove_member(conversation_id: ThatConversation, user_id: UserPath, caller: Caller) -> None:
         """Take a member out, or leave. Out of a space: out of its channels, too."""

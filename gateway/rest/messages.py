@@ -32,7 +32,7 @@ def messages_router(*, history: HistoryQueries, directory: Directory, ingress: I
     """Make the routes."""
     router = APIRouter(prefix="/v1", tags=["messages"])
 
-    @router.get(_PATH, summary="Read messages", responses=returns(s200=MessagesView, errors=(403, 404)))
+    @router.get(_PATH, summary="Read messages", responses=returns(s200=MessagesView, errors=(400, 403, 404, 422)))
     async def read_messages(
         conversation_id: ThatConversation,
         caller: Caller,
@@ -49,7 +49,7 @@ def messages_router(*, history: HistoryQueries, directory: Directory, ingress: I
     @router.post(
         _PATH,
         summary="Send a message",
-        responses=returns(s200=StoredView, s202=AcceptedView, errors=(403, 404, 413)),
+        responses=returns(s200=StoredView, s202=AcceptedView, errors=(400, 403, 404, 413, 422)),
     )
     async def send_message(
         conversation_id: ThatConversation,

@@ -21,7 +21,7 @@ def presence_router(*, presence: PresenceQueries) -> APIRouter:
     """Make the route."""
     router = APIRouter(prefix="/v1", tags=["users"])
 
-    @router.get("/presence", summary="Tell who is there", responses=returns(s200=PresencesView, errors=(413,)))
+    @router.get("/presence", summary="Tell who is there", responses=returns(s200=PresencesView, errors=(413, 422)))
     async def show_presence(users: Users, caller: Caller) -> Response:
         """Tell who is there, in the order asked; whom nobody has seen is offline."""
         user_ids = _user_ids(users)

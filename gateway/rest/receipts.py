@@ -52,7 +52,7 @@ def receipts_router(*, history: HistoryQueries, directory: Directory, acks: Acks
         "/receipts",
         summary="Acknowledge messages",
         status_code=202,
-        responses=returns(s202=ReceiptTaken, errors=(404, 413)),
+        responses=returns(s202=ReceiptTaken, errors=(400, 404, 413, 422)),
     )
     async def acknowledge(wish: ReceiptWish, caller: Caller) -> Response:
         """Say that everything up to `seq` is received or read; for a conversation of others, this is dropped."""
@@ -69,7 +69,7 @@ def receipts_router(*, history: HistoryQueries, directory: Directory, acks: Acks
     @router.get(
         "/conversations/{conversation_id}/receipts",
         summary="Tell who has received and read a message",
-        responses=returns(s200=ReadersView, errors=(403, 404)),
+        responses=returns(s200=ReadersView, errors=(403, 404, 422)),
     )
     async def list_receipts(conversation_id: ThatConversation, seq: Seq, caller: Caller) -> Response:
         """Tell of each other member whether they have received and read a message; of at most 500 members."""

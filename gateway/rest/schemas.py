@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from shared.errors import ErrorBody, ErrorCode
 
 _REF = "#/components/schemas/{name}"
-_ERRORS = (400, 401, 422, 429, 503)  # what every route that needs a token may answer
+_ERRORS = (401, 429, 503)  # what every route that needs a token may answer
 Responses = dict[int | str, dict[str, Any]]
 
 

@@ -56,7 +56,7 @@ def sse_router(*, door: Door, callers: Callers, services: Services, new_id: NewI
     router = APIRouter(tags=["events"])
     listeners = _Listeners(door, services, new_id)
 
-    @router.get("/sse", summary="Listen to events", responses=returns(base=(401, 422, 429, 503)) | _EVENTS)
+    @router.get("/sse", summary="Listen to events", responses=returns() | _EVENTS)
     async def listen(
         credentials: Bearer, token: Token = None, since: Since = None, last_event_id: LastEventId = None
     ) -> Response:

@@ -18,7 +18,7 @@ def sync_router(*, history: HistoryQueries) -> APIRouter:
     """Make the route."""
     router = APIRouter(prefix="/v1", tags=["conversations"])
 
-    @router.get("/sync", summary="Give what is new", responses=returns(s200=SyncView))
+    @router.get("/sync", summary="Give what is new", responses=returns(s200=SyncView, errors=(400,)))
     async def synchronise(caller: Caller, since: Since = None) -> Response:
         """Give what changed since a position, or everything; with has_more, sync again with the new `since`."""
         return StructResponse(sync_view(await history.sync(SyncQuery(user_id=caller.user_id, since=since))))

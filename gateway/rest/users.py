@@ -41,14 +41,14 @@ def users_router(*, presence: PresenceQueries) -> APIRouter:
     """Make the routes."""
     router = APIRouter(prefix="/v1", tags=["users"])
 
-    @router.get("/users", summary="Find users", responses=returns(s200=ProfilesView))
+    @router.get("/users", summary="Find users", responses=returns(s200=ProfilesView, errors=(400, 422)))
     async def find_users(q: SearchText, caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Response:
         """Find users whose id, name, a word of it, or username begins with a text."""
         page = await presence.search(q, limit=limit, cursor=cursor)
         users = [_view(profile) for profile in page.users]
         return StructResponse(ProfilesView(users=users, next_cursor=page.next_cursor))
 
-    @router.get("/users/{user_id}", summary="Show a user", responses=returns(s200=ProfileView, errors=(404,)))
+    @router.get("/users/{user_id}", summary="Show a user", responses=returns(s200=ProfileView, errors=(404, 422)))
     async def show_user(user_id: UserPath, caller: Caller) -> Response:
         """Show a user's profile."""
         profiles = await presence.profiles([UserId(user_id)])
@@ -59,7 +59,7 @@ def users_router(*, presence: PresenceQueries) -> APIRouter:
     @router.patch(
         "/users/{user_id}",
         summary="Change your profile",
-        responses=returns(s200=ProfileView, errors=(403, 404, 409, 413)),
+        responses=returns(s200=ProfileView, errors=(400, 403, 404, 409, 413, 422)),
     )
     async def change_user(user_id: UserPath, wish: ProfilePatch, caller: Caller) -> Response:
         """Change one's own profile: what is absent stays as it is, what is null is taken away."""
