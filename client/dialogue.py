@@ -123,20 +123,15 @@ class Dialogue:
     async def subscribe(self, kind: str, users: Sequence[str]) -> tuple[PresenceChanged, ...]:
         """Ask to `subscribe` or `unsubscribe`; gives the presence of those now watched. Raises: as `Requests.ask`."""
         data: dict[str, Any] = {"users": list(users)}
-        answer = await self.requests.ask(kind, data, PresenceAnswer)
-        for presence in answer.presence:
-            self.presences.take(presence)
-        return answer.presence
+        return (await self.requests.ask(kind, data, PresenceAnswer)).presence
 
     async def _subscribe_again(self) -> None:
         users = self.presences.watched
         if not users:
             return
-        before = dict(self.presences.seen)
         try:
             for presence in await self.subscribe("subscribe", users):
-                if presence != before.get(presence.user_id):
-                    self.events.put(presence)
+                self._on_presence(presence)
         except ConnectionLost:
             return
         except ServerError as error:
@@ -167,9 +162,7 @@ class Dialogue:
             case "typing":
                 self.events.put(wire.read(frame.data, Typing))
             case "presence":
-                presence = wire.read(frame.data, PresenceChanged)
-                if self.presences.take(presence):
-                    self.events.put(presence)
+                self._on_presence(wire.read(frame.data, PresenceChanged))
             case "lagged":
                 self.catch_up.fall_behind()
             case "bye":
@@ -190,6 +183,10 @@ class Dialogue:
                 self.sending.stored(event.message.client_id, event.message.id, event.message)
             self.rooms.apply(event)
             self.events.put(event)
+
+    def _on_presence(self, presence: PresenceChanged) -> None:
+        if self.presences.take(presence):
+            self.events.put(presence)
 
     def _on_receipt(self, receipt: wire.Receipt) -> None:
         match receipt.stage:

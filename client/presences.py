@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from client.events import PresenceChanged
 
 
@@ -22,9 +24,11 @@ class Presences:
         """The users subscribed to."""
         return tuple(self._watched)
 
-    def watch(self, users: Iterable[str]) -> None:
-        """Remember a subscription."""
+    def watch(self, users: Iterable[str], seen: Iterable[PresenceChanged] = ()) -> None:
+        """Remember a subscription, and the presence that was its answer."""
         self._watched.update(dict.fromkeys(users))
+        for presence in seen:
+            self._seen[presence.user_id] = presence
 
     def leave(self, users: Iterable[str]) -> None:
         """Forget a subscription."""
@@ -32,7 +36,9 @@ class Presences:
             self._watched.pop(user_id, None)
 
     def take(self, presence: PresenceChanged) -> bool:
-        """Note a presence. False where it says nothing new."""
+        """Note a presence. False where it says nothing new: for one who is there, `last_seen` is the time of asking."""
         known = self._seen.get(presence.user_id)
         self._seen[presence.user_id] = presence
-        return presence != known
+        if known is None or presence.status == "offline":
+            return presence != known
+        return msgspec.structs.replace(presence, last_seen=known.last_seen) != known

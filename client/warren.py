@@ -210,7 +210,7 @@ class WarrenClient:
     async def subscribe(self, users: Sequence[str]) -> tuple[PresenceChanged, ...]:
         """Watch users: gives their presence; changes come as events, also over later connections."""
         presence = await self._again(lambda: self._dialogue.subscribe("subscribe", users))
-        self._dialogue.presences.watch(users)
+        self._dialogue.presences.watch(users, presence)
         return presence
 
     async def unsubscribe(self, users: Sequence[str]) -> None:

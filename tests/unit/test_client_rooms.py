@@ -115,8 +115,15 @@ def test_a_presence_that_says_nothing_new_is_a_repeat() -> None:
     online = PresenceChanged(user_id="bob", status="online", devices=1)
     assert presences.take(online)
     assert not presences.take(online)
+    assert not presences.take(PresenceChanged(user_id="bob", status="online", devices=1, last_seen=NOW))
     assert presences.take(PresenceChanged(user_id="bob", status="away", devices=1))
     assert presences.seen["bob"].status == "away"
+
+
+def test_an_earlier_absence_is_news() -> None:
+    presences = Presences()
+    presences.take(PresenceChanged(user_id="bob", status="offline"))
+    assert presences.take(PresenceChanged(user_id="bob", status="offline", last_seen=NOW))
 
 
 def test_whom_one_watches_is_remembered_once_and_until_one_leaves() -> None:
