@@ -1,13 +1,11 @@
 """What every message store does: the fake one of the tests, and the one on MongoDB."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from datetime import timedelta
 
 import msgspec
 import pytest
-from pydantic import SecretStr
 
 from deploy.local.mongodb import MongoNode
 from deploy.local.processes import free_port
@@ -19,7 +17,8 @@ from shared.errors import Conflict, Invalid, NotAMember, NotFound, StoreUnavaila
 from shared.events import Message
 from shared.history_api import Watermark
 from shared.ids import ConversationId, UserId, direct_conversation_id
-from shared.settings import MongoSettings
+from tests.contract import message_stores
+from tests.contract.message_stores import mongo_settings
 from tests.fakes.clock import START
 from tests.fakes.history_commands import (
     ALICE,
@@ -33,35 +32,12 @@ from tests.fakes.history_commands import (
     done,
     send,
 )
-from tests.fakes.history_store import FakeMessageStore
 
 SECOND = timedelta(seconds=1)
 BEFORE = START - SECOND
 
 
-def mongo_settings(url: str, database: str = "unused", timeout_s: float = 10) -> MongoSettings:
-    return MongoSettings(mongo_url=SecretStr(url), mongo_database=database, mongo_timeout_s=timeout_s)
-
-
-@pytest.fixture(params=["fake", "mongo"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[MessageStore]:
-    if request.param == "fake":
-        yield FakeMessageStore()
-        return
-    settings = mongo_settings(request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database"))
-    async with MongoMessageStore.open(settings) as opened:
-        await opened.create_indexes()
-        yield opened
-
-
-@pytest.fixture
-async def rivals(mongo_url: str, mongo_database: str) -> AsyncIterator[tuple[MessageStore, MessageStore]]:
-    """Two processes that both take a shard for theirs."""
-    async with AsyncExitStack() as stack:
-        settings = mongo_settings(mongo_url, mongo_database)
-        one, other = [await stack.enter_async_context(MongoMessageStore.open(settings)) for _ in range(2)]
-        await one.create_indexes()
-        yield one, other
+store, rivals = message_stores.store, message_stores.rivals
 
 
 async def append(store: MessageStore, *commands: SendMessage, repeated: bool = False) -> list[Appended]:
