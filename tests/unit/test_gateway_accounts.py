@@ -70,6 +70,20 @@ async def test_a_new_name_is_carried_from_then_on() -> None:
         assert (sent.body.sender_name, typing.name) == ("Robert", "Robert")
 
 
+async def test_a_name_that_was_missed_with_the_queue_is_asked_for_anew() -> None:
+    async with gateway() as edge:
+        await edge.connect()
+        edge.presence.accounts = {BOB: Account(user_id=BOB, name="Robert")}
+        edge.broker.break_connection()
+        edge.broker.restore()
+        await edge.clock.advance(2)
+        bob = await edge.connect()
+        bob.send_frame("send", conversation_id=ROOM, content="hi")
+        [sent] = await edge.posted()
+        assert isinstance(sent.body, SendMessage)
+        assert sent.body.sender_name == "Robert"
+
+
 @pytest.mark.parametrize("hello", [False, True])
 async def test_a_device_that_was_signed_out_is_not_let_in(*, hello: bool) -> None:
     async with gateway() as edge:
