@@ -32,7 +32,7 @@ class Naming:
 
     def must_wait(self, wish: Ordered) -> bool:
         """Tell whether a command names something that must be found, or comes behind one that does."""
-        return bool(self._waiting) or _names_unknown(wish)
+        return _names_unknown(wish) or bool(self._waiting)
 
     def wait(self, wish: Ordered, reply_to: str | None) -> None:
         """Perform a command once what it names is found, and what came before it is performed."""

@@ -55,28 +55,43 @@ def wish_of(read: frames.Speech | frames.Question | frames.HelloFrame, caller: C
         return _hello(read.data)
     if caller is None:
         raise Unauthenticated("Say hello with a token first.")
-    if isinstance(read, frames.Question):
-        return _question(read)
-    _check_signature(read.data, caller)
-    match read:
+    match read:  # what comes often is looked for first
         case frames.SendFrame(data=data):
+            _check_signature(data, caller)
             return _send(data, caller, new_id)
         case frames.AckFrame(data=data):
-            conversation_id = ConversationId(_named(data.conversation_id))
-            return Acknowledge(conversation_id=conversation_id, user_id=caller.user_id, stage=data.stage, seq=data.seq)
+            _check_signature(data, caller)
+            return _acknowledgement(data, caller)
         case frames.TypingFrame(data=data):
-            return SetTyping(
-                conversation_id=_conversation(data, caller),
-                user_id=caller.user_id,
-                name=caller.name,
-                active=data.active,
-                to=UserId(data.to) if data.to else None,
-            )
+            _check_signature(data, caller)
+            return _typing(data, caller)
         case frames.EditFrame() | frames.DeleteFrame() | frames.ReactFrame():
+            _check_signature(read.data, caller)
             return _message_change(read, caller, MessageId(new_id()))
         case frames.PresenceFrame(data=data):
+            _check_signature(data, caller)
             return ChooseStatus(status=data.status, text=data.text or "")
-    assert_never(read)
+        case _:
+            return _question(read)
+
+
+def _acknowledgement(data: frames.AckData, caller: Caller) -> Acknowledge:
+    return Acknowledge(
+        conversation_id=ConversationId(_named(data.conversation_id)),
+        user_id=caller.user_id,
+        stage=data.stage,
+        seq=data.seq,
+    )
+
+
+def _typing(data: frames.TypingData, caller: Caller) -> SetTyping:
+    return SetTyping(
+        conversation_id=_conversation(data, caller),
+        user_id=caller.user_id,
+        name=caller.name,
+        active=data.active,
+        to=UserId(data.to) if data.to else None,
+    )
 
 
 def _question(read: frames.Question) -> Wish:
@@ -170,6 +185,8 @@ def _device(data: frames.DeviceData | None) -> DeviceInfo | None:
 
 
 def _check_signature(data: frames.SpokenFor, caller: Caller) -> None:
+    if data.sender_id is None and data.user_id is None:
+        return
     for claimed in (data.sender_id, data.user_id):
         if claimed is not None and claimed != caller.user_id:
             raise Forbidden("A frame speaks for the authenticated user alone.")
