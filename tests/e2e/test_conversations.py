@@ -34,7 +34,7 @@ async def town(
 
 
 def contents(messages: list[dict[str, object]]) -> list[object]:
-    return [message["content"] for message in messages]
+    return [message.get("content") for message in messages]
 
 
 async def test_a_group_is_made_renamed_and_joined_and_everyone_sees_it(town: Stack) -> None:
@@ -343,13 +343,15 @@ def _resume(ids: list[str]) -> dict[str, str]:
 
 
 async def _event(lines: AsyncIterator[str], type_: str, ids: list[str]) -> dict[str, object]:
-    """Read on to the next event of a type; notes the ids that come by."""
+    """Read on to the end of the next event of a type; notes the ids that come by."""
+    found: dict[str, object] | None = None
     async for line in lines:
         if line.startswith("id:"):
             ids.append(line[3:].strip())
         elif line.startswith("data:") and (frame := json.loads(line[5:]))["type"] == type_:
-            data: dict[str, object] = frame["data"]
-            return data
+            found = frame["data"]
+        elif not line and found is not None:
+            return found
     raise AssertionError("the stream has ended")
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import httpx
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from tests.e2e.stack import Gateway, Stack
 
@@ -62,11 +64,10 @@ class Device:
 
     async def closed_with(self) -> int:
         """Read on until the server closes; gives its code."""
-        async with asyncio.timeout(DEADLINE_S):
-            async for text in self.socket:
-                self.pushed.append(json.loads(text))
-        assert self.socket.close_code is not None
-        return self.socket.close_code
+        with pytest.raises(ConnectionClosed) as closed:
+            await self._read(lambda frame: False)
+        assert closed.value.rcvd is not None
+        return closed.value.rcvd.code
 
     async def drain(self) -> list[Data]:
         """Give all pushes up to now: those before the answer to a ping."""
