@@ -3,14 +3,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 URL ?= ws://127.0.0.1:8000/v1/ws
+EXAMPLES ?= 300
 VENV := .venv/.installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help run chat check unit test contract e2e bench lock env docs clean
+.PHONY: help run chat check unit test contract e2e fuzz-api bench lock env docs clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV) ## run the whole of Warren here, without containers; Ctrl-C stops it
 	@$(BIN)/python -m deploy.local.run
@@ -38,6 +39,9 @@ contract: $(VENV) ## each port's suite over each implementation
 
 e2e: $(VENV) ## real processes, broker, database and sockets, with crashes
 	$(BIN)/pytest -q tests/e2e
+
+fuzz-api: $(VENV) ## send the REST APIs all sorts of requests for a long time: make fuzz-api EXAMPLES=300
+	WARREN_TEST_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q tests/e2e/test_schemathesis.py
 
 bench: $(VENV) ## load a stack of its own and say what it did: make bench ARGS='…'
 	@$(BIN)/python -m tests.bench $(ARGS)

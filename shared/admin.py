@@ -10,10 +10,16 @@ from starlette.responses import Response
 from shared.errors import Unavailable, WarrenError
 from shared.http import StructResponse, bearer_guard, install_error_handlers
 from shared.logging import mask_secrets
-from shared.openapi import describe_errors
+from shared.openapi import Responses, describe_errors
 from shared.service import Service
 from shared.settings import AdminSettings
 
+_SERIES: Responses = {
+    200: {
+        "description": "Prometheus text exposition.",
+        "content": {prometheus_client.CONTENT_TYPE_LATEST.partition(";")[0]: {}},
+    }
+}
 CHECK_TIMEOUT_S = 2.0  # of one readiness check; a probe of Kubernetes waits for 1 s by default, ours are given more
 
 
@@ -55,7 +61,7 @@ def _probes(service: Service, drain: asyncio.Event) -> APIRouter:
             raise Unavailable(f"Not ready: {', '.join(failing)}.", failing=",".join(failing))
         return StructResponse({"status": "ready", "checks": list(service.ready)})
 
-    @router.get("/metrics", summary="Prometheus series")
+    @router.get("/metrics", summary="Prometheus series", response_class=Response, responses=_SERIES)
     async def metrics() -> Response:
         return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
