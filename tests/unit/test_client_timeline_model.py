@@ -64,10 +64,17 @@ class Server:
         conversation = {"id": "c", "last_seq": len(self.texts), "last_version": end}
         return [{"conversation": conversation, "version": end, "events": events}] if missing else []
 
-    def drop(self) -> None:
+    def drop(self, *, pushes: bool) -> None:
+        """Lose the connection; the next is pushed what comes, or that only after its sync."""
         self.wire.clear()
         self.pushed.clear()
-        self.pushes = False  # until the next connection's sync
+        self.pushes = pushes
+
+    def repeat(self, back: int) -> None:
+        """Push an entry again."""
+        version = len(self.log) + 1 - back
+        if version in self.pushed and self.log[version - 1][0] != "hidden":
+            self.wire.append(self.frame(version))
 
 
 class Client:
@@ -122,9 +129,11 @@ def play(steps: list[tuple[str, int]]) -> tuple[Server, Client]:
                 server.pushes = False
                 server.wire.append({"type": "lagged", "data": {}})
             case "drop":
-                server.drop()
+                server.drop(pushes=number > 2)
                 client.timeline.lost()
                 client.question = None
+            case "repeat":
+                server.repeat(number)
             case "ask":
                 client.ask()
             case "answer" if client.question is not None:
@@ -140,10 +149,13 @@ def play(steps: list[tuple[str, int]]) -> tuple[Server, Client]:
     return server, client
 
 
-END = [("drop", 0), ("ask", 0), ("answer", 0)]
+END = [("drop", 1), ("ask", 0), ("answer", 0)]
+STEPS = ["message", "message", *CHANGES, "hear", "hear", "lag", "drop", "repeat", "ask", "answer", "answer"]
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["message", "message", *CHANGES, "hear", "hear", "lag", "drop", "ask", "answer"]),
+        st.sampled_from(
+            ["message", "message", *CHANGES, "hear", "hear", "lag", "drop", "repeat", "ask", "answer", "answer"]
+        ),
         st.integers(1, 4),
     ),
     max_size=60,
