@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from shared.errors import Conflict, Invalid, NotFound, StoreUnavailable, Unavailable
+from shared.errors import Conflict, Invalid, NotAMember, NotFound, StoreUnavailable, Unavailable
 from shared.history_api import (
     Conversation,
     ConversationPage,
@@ -50,11 +50,17 @@ class FakeHistory:
         self.members_of: dict[ConversationId, tuple[Member, ...]] = {}
         self.channels_of: dict[ConversationId, tuple[Conversation, ...]] = {}
         self.lists: dict[ConversationId, MemberList] = {}
+        self.closed: set[ConversationId] = set()  # nobody who asks is in these
 
     async def _ready(self) -> None:
         await self.gate.wait()
         if self.down:
             raise StoreUnavailable("The fake history was told to be down.")
+
+    async def _let_in(self, conversation_id: ConversationId) -> None:
+        await self._ready()
+        if conversation_id in self.closed:
+            raise NotAMember("You are not in this conversation.")
 
     async def position(self, user_id: UserId) -> Position:
         await self._ready()
@@ -75,7 +81,7 @@ class FakeHistory:
         return ConversationPage(conversations=tuple(self.known.values())[:limit], next_cursor=None)
 
     async def conversation(self, user_id: UserId, conversation_id: ConversationId) -> Conversation:
-        await self._ready()
+        await self._let_in(conversation_id)
         if conversation_id not in self.known:
             raise NotFound("There is no such conversation.")
         return self.known[conversation_id]
@@ -83,7 +89,7 @@ class FakeHistory:
     async def messages(
         self, user_id: UserId, conversation_id: ConversationId, *, before: int | None, after: int | None, limit: int
     ) -> MessagePage:
-        await self._ready()
+        await self._let_in(conversation_id)
         return self.page
 
     async def unread(self, user_id: UserId) -> dict[ConversationId, int]:
@@ -91,20 +97,20 @@ class FakeHistory:
         return self.counts
 
     async def receipts(self, user_id: UserId, conversation_id: ConversationId, seq: int) -> tuple[Receipt, ...]:
-        await self._ready()
+        await self._let_in(conversation_id)
         return _known(self.receipts_of, (conversation_id, seq))
 
     async def member_page(
         self, user_id: UserId, conversation_id: ConversationId, *, limit: int, cursor: str | None
     ) -> MemberPage:
-        await self._ready()
+        await self._let_in(conversation_id)
         _check(cursor)
         members, skip = _known(self.members_of, conversation_id), int(cursor or 0)
         more = str(skip + limit) if skip + limit < len(members) else None
         return MemberPage(members=members[skip : skip + limit], next_cursor=more)
 
     async def channels(self, user_id: UserId, space_id: ConversationId) -> tuple[Conversation, ...]:
-        await self._ready()
+        await self._let_in(space_id)
         return _known(self.channels_of, space_id)
 
     async def conversation_numbered(self, user_id: UserId, number: int) -> ConversationId:

@@ -119,6 +119,11 @@ async def test_a_profile_is_changed_by_its_user_alone() -> None:
         assert (answer.status_code, answer.json()["code"], edge.presence.changes) == (403, "forbidden", [])
 
 
+async def test_who_was_erased_a_moment_ago_has_no_profile_to_change() -> None:
+    async with gateway() as edge, caller(edge) as http:
+        assert (await http.patch("/v1/users/bob", json={"name": "Bobby"})).status_code == 404
+
+
 async def test_a_username_that_is_taken_is_a_conflict() -> None:
     async with gateway() as edge, caller(edge) as http:
         edge.presence.people = {ALICE: profile("alice", username="al"), BOB: profile("bob")}
