@@ -17,7 +17,7 @@ class Scene:
     record: Record
     tip: Tip | None  # the end of the log
     members: Mapping[UserId, Membership]  # those of the named users who are members, or were
-    owners: int = 0  # how many there are; counted only where a named one is among them
+    owners: int = 0  # how many there are; counted only where one of them may stop being one
     space: frozenset[UserId] = frozenset()  # those of the named users who are members of the space above
     message: LoggedMessage | None = None  # the one named, if it is in this conversation
     latecomers: tuple[UserId, ...] = ()  # the members who joined after it, and may not read it

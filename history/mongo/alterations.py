@@ -16,10 +16,10 @@ from history.documents import Document, member_id
 from history.mongo.heads import DUPLICATE_KEY, ROUNDS, MongoHeads
 from history.reading import LoggedChange, LoggedMessage, Membership, Record, Tip
 from history.rules import refuse_stranger
-from history.scene import Outcome, Scene, message_named, users_named
+from history.scene import Outcome, Scene, members_touched, message_named, users_named
 from history.sequence import Head
 from history.store import Altered
-from shared.commands import Alteration, RemoveMember, Role, SetMembers
+from shared.commands import Alteration, Role, SetMembers
 from shared.errors import Conflict, NotFound, StoreUnavailable, WarrenError
 from shared.ids import MessageId, UserId
 
@@ -133,10 +133,9 @@ class MongoAlterations(MongoHeads):
     async def _owners(
         self, command: Alteration, record: Record, members: dict[UserId, Membership], session: Session
     ) -> int:
-        """Count the owners, where one may stop being one."""
-        if not isinstance(command, SetMembers | RemoveMember):
-            return 0
-        if not any(member.present and member.role == Role.OWNER for member in members.values()):
+        """Count the owners, where one may stop being one: this reads all members."""
+        touched = [members[user_id] for user_id in members_touched(command) if user_id in members]
+        if not any(member.present and member.role == Role.OWNER for member in touched):
             return 0
         query = {"conversation_id": record.id, "role": Role.OWNER.value, "left_version": None}
         return await self._members.count_documents(query, session=session)
