@@ -9,7 +9,7 @@ import pymongo
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReadPreference, WriteConcern
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from history import documents
@@ -18,6 +18,8 @@ from history.reading import Tip
 from shared.errors import StoreUnavailable
 from shared.ids import ConversationId
 from shared.settings import MongoSettings
+
+OTHER_FORM = (85, 86)  # IndexOptionsConflict, IndexKeySpecsConflict: one of these fields is there, with other options
 
 
 class MongoConnection:
@@ -55,14 +57,24 @@ class MongoConnection:
             client.close()
 
     async def create_indexes(self) -> None:
-        """Create the indexes that are missing. Idempotent."""
+        """Create the indexes that are missing, in place of those of an earlier form. Idempotent."""
         with self._asking():
             for index in documents.INDEXES:
-                keys = [(name, pymongo.ASCENDING) for name in index.fields]
-                options: Document = {"unique": index.unique, "sparse": index.sparse}
-                if index.where is not None:
-                    options["partialFilterExpression"] = {index.where: {"$exists": True}}
-                await self._database[index.collection].create_index(keys, **options)
+                await self._create_index(index)
+
+    async def _create_index(self, index: documents.Index) -> None:
+        collection = self._database[index.collection]
+        keys = [(name, pymongo.ASCENDING) for name in index.fields]
+        options: Document = {"unique": index.unique, "sparse": index.sparse}
+        if index.where is not None:
+            options["partialFilterExpression"] = {index.where: {"$exists": True}}
+        try:
+            await collection.create_index(keys, **options)
+        except OperationFailure as error:
+            if error.code not in OTHER_FORM:
+                raise
+            await collection.drop_index(keys)
+            await collection.create_index(keys, **options)
 
     async def ping(self) -> bool:
         """Tell whether the database answers; never raises."""

@@ -60,6 +60,17 @@ async def store(database: Database[dict[str, Any]], mongo_url: str) -> AsyncIter
         yield opened
 
 
+async def test_indexes_of_an_earlier_form_are_replaced(database: Database[dict[str, Any]], mongo_url: str) -> None:
+    database["messages"].create_index(["conversation_id", "seq"], unique=True)
+    settings = MongoSettings(mongo_url=SecretStr(mongo_url), mongo_database=database.name)
+    async with MongoMessageStore.open(settings) as opened:
+        for _ in range(2):
+            await opened.create_indexes()
+        await opened.create([create_group()], at=START)
+        for name in ("A", "B"):
+            assert isinstance(await opened.alter(rename(name), at=START), Altered)
+
+
 def messages(prefix: str = "c") -> list[SendMessage]:
     return [send(f"{prefix}{n}", to=person) for n in range(EACH) for person in (BOB, *PEOPLE)]
 
