@@ -26,8 +26,9 @@ class Finder(Protocol):
 class Directory:
     """Finds conversations and messages for the user who names them. What it has found never changes."""
 
-    def __init__(self, history: Finder) -> None:
+    def __init__(self, history: Finder, *, capacity: int = CAPACITY) -> None:
         self._history = history
+        self._capacity = capacity
         self._conversations: OrderedDict[_Key, ConversationId] = OrderedDict()
         self._messages: OrderedDict[_Key, MessagePlace] = OrderedDict()
 
@@ -38,7 +39,7 @@ class Directory:
         found = self._conversations.get((user_id, name))
         if found is None:
             found = await self._history.conversation_numbered(user_id, int(name))
-            _remember(self._conversations, (user_id, name), found)
+            self._remember(self._conversations, (user_id, name), found)
         return found
 
     async def message(self, user_id: UserId, name: str) -> MessagePlace:
@@ -47,16 +48,15 @@ class Directory:
         if found is None:
             message = int(name) if is_number(name) else MessageId(name)
             found = await self._history.message_place(user_id, message)
-            _remember(self._messages, (user_id, name), found)
+            self._remember(self._messages, (user_id, name), found)
         return found
+
+    def _remember(self, known: OrderedDict[_Key, V], key: _Key, value: V) -> None:
+        known[key] = value
+        if len(known) > self._capacity:
+            known.popitem(last=False)
 
 
 def is_number(name: str) -> bool:
     """Tell whether a name is a number: no id that Warren makes is digits alone."""
     return name.isdecimal() and name.isascii() and len(name) <= 16
-
-
-def _remember(known: OrderedDict[_Key, V], key: _Key, value: V) -> None:
-    known[key] = value
-    if len(known) > CAPACITY:
-        known.popitem(last=False)
