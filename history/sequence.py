@@ -82,7 +82,9 @@ class Head:
             reply_to=command.reply_to,
             mentions=command.mentions,
         )
-        return Appended(message, previous_at, self.audience, self.audience_version)
+        if self.member_ids is None:
+            return Appended(message, previous_at, (), self.members_version)
+        return Appended(message, previous_at, self.member_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +124,14 @@ def place(
 def _refuse(command: SendMessage, head: Head | None, known: Known) -> WarrenError | None:
     if command.to is not None and not opens_direct(command):
         return Invalid("The conversation is not the one with that user.", conversation_id=command.conversation_id)
-    if head is None or head.member_ids is not None:
-        error = refuse_stranger(command.sender_id, command.conversation_id, None if head is None else head.member_ids)
+    if head is None:
+        return refuse_stranger(command.sender_id, command.conversation_id, None)
+    if head.member_ids is None:
+        is_in = (command.conversation_id, command.sender_id) in known.senders
     else:
-        senders = [user_id for each, user_id in known.senders if each == head.conversation_id]
-        error = refuse_stranger(command.sender_id, command.conversation_id, senders)
-    if error is not None or head is None:
-        return error
+        is_in = command.sender_id in head.member_ids
+    if not is_in:
+        return refuse_stranger(command.sender_id, command.conversation_id, ())
     if head.kind is ConversationKind.SPACE:
         return Invalid("A space has no messages; its channels have.", conversation_id=command.conversation_id)
     if command.reply_to is not None and (command.conversation_id, command.reply_to) not in (known.messages or ()):
