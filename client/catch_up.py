@@ -85,7 +85,7 @@ class CatchUp:
             except ServerError as error:
                 log.warning("sync refused, tried again: %s", error)
                 if error.code == "invalid":  # the token; without one everything is asked for
-                    self._timeline.since = None
+                    self._timeline.forget_since()
                 await asyncio.sleep(_PAUSE_S if error.retry_after_ms is None else error.retry_after_ms / 1000)
                 self._fell_behind.set()
             except msgspec.MsgspecError as error:
@@ -97,9 +97,8 @@ class CatchUp:
         self._timeline.asking()
         more = True
         while more:
-            data: dict[str, Any] = {"conversations": self._timeline.fresh_versions()}
-            if self._timeline.since is not None:
-                data["since"] = self._timeline.since
+            since, versions = self._timeline.position()
+            data: dict[str, Any] = {"conversations": versions, **wire.given({"since": since})}
             answer = await self._requests.ask("sync", data, wire.SyncAnswer)
             for changes in answer.conversations:
                 self._tell(self._timeline.stale(changes))

@@ -81,7 +81,7 @@ class Dialogue:
     def refused(self, code: str | None) -> None:
         """Where the server does not know the token of what we have, the next sync asks for everything."""
         if code == "invalid":
-            self._timeline.since = None
+            self._timeline.forget_since()
 
     def lost(self) -> None:
         """Without a connection: questions get no answer."""

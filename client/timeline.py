@@ -17,10 +17,12 @@ class Timeline:
     """
 
     def __init__(self) -> None:
-        self.since: str | None = None
+        self.since: str | None = None  # what everything up to it is had and told of
         self.behind = False
+        self._reached: str | None = None  # the same once what is held is told: a server may count that as had already
         self._versions: dict[str, int] = {}
-        self._fresh: dict[str, int] = {}  # versions that `since` does not know
+        self._fresh: dict[str, int] = {}  # versions had that `reached`, or else `since`, does not know
+        self._known: dict[str, int] = {}  # versions had that `reached` knows and `since` does not
         self._seqs: dict[str, int] = {}
         self._marks: dict[tuple[str, str, Stage], int] = {}
         self._held: list[Entry] = []
@@ -36,9 +38,14 @@ class Timeline:
         """Give the last seq had of a conversation, None where nothing was had since the start."""
         return self._seqs.get(conversation_id)
 
-    def fresh_versions(self) -> dict[str, int]:
-        """Give the versions had beyond `since`: together they say all that a sync needs."""
-        return dict(self._fresh)
+    def position(self) -> tuple[str | None, dict[str, int]]:
+        """Give what a sync needs: the last `since`, and the versions had beyond it."""
+        return self._reached or self.since, dict(self._fresh)
+
+    def forget_since(self) -> None:
+        """Let the next sync ask for everything."""
+        self._go_back()
+        self.since = None
 
     def fall_behind(self) -> None:
         """Hold entries back until `caught_up`."""
@@ -49,6 +56,7 @@ class Timeline:
         self.behind = True
         self._held.clear()
         self._asked = 0
+        self._go_back()
 
     def asking(self) -> None:
         """Note that a sync is about to be asked for: what is held by now, its answer knows of."""
@@ -106,7 +114,8 @@ class Timeline:
 
     def synced(self, since: str) -> None:
         """Take the `since` of a sync answer whose conversations were all applied."""
-        self.since = since
+        self._reached = since
+        self._known.update(self._fresh)
         self._fresh.clear()
 
     def caught_up(self) -> Sequence[Event]:
@@ -118,7 +127,17 @@ class Timeline:
         for number, entry in enumerate(held):
             final = number < known and place(entry)[0] not in self._answered  # the sync found nothing before it
             events.extend(self._accept(entry) if final and not self.behind else self.take(entry))
+        if self.behind:
+            self._go_back()
+        elif self._reached is not None:
+            self.since, self._reached = self._reached, None
+            self._known.clear()
         return events
+
+    def _go_back(self) -> None:
+        self._reached = None
+        self._fresh = {**self._known, **self._fresh}
+        self._known.clear()
 
     def _accept(self, entry: Entry) -> Sequence[Event]:
         conversation_id, version = place(entry)

@@ -196,11 +196,24 @@ def test_an_edit_of_a_message_that_was_had_is_not_received_again() -> None:
 def test_only_versions_that_the_token_does_not_know_are_named_in_a_sync() -> None:
     timeline = Timeline()
     timeline.take(arrived(1))
-    assert timeline.fresh_versions() == {"c": 1}
+    assert timeline.position() == (None, {"c": 1})
     timeline.synced("since-1")
-    assert timeline.fresh_versions() == {}
+    assert timeline.position() == ("since-1", {})
+    timeline.caught_up()
     timeline.take(arrived(1, conversation_id="d"))
-    assert timeline.fresh_versions() == {"d": 1}
+    assert timeline.position() == ("since-1", {"d": 1})
+
+
+def test_a_since_counts_once_everything_before_it_is_told() -> None:
+    timeline = Timeline()
+    timeline.since = "since-0"
+    timeline.take(arrived(1))
+    timeline.fall_behind()
+    timeline.take(arrived(2))
+    timeline.synced("since-1")  # the first part of an answer; the server may count what is held as had
+    assert timeline.position() == ("since-1", {})
+    timeline.lost()
+    assert (timeline.since, timeline.position()) == ("since-0", ("since-0", {"c": 1}))
 
 
 def test_a_limited_answer_asks_for_the_pages_before_it() -> None:

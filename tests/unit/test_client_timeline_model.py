@@ -98,7 +98,8 @@ class Client:
     def ask(self) -> None:
         if self.timeline.behind and self.question is None:
             self.timeline.asking()
-            self.question = max(int(self.timeline.since or 0), self.timeline.fresh_versions().get("c", 0))
+            since, versions = self.timeline.position()
+            self.question = max(int(since or 0), versions.get("c", 0))
 
     def answered(self, answer: list[dict[str, Any]], since: int) -> None:
         self.question = None
