@@ -118,7 +118,7 @@ class FakeLogReader:
     async def tips(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Tip]:
         self._check()
         return {
-            each.record.id: Tip(len(each.messages), each.log[-1].version, each.log[-1].at)
+            each.record.id: Tip(each.head.seq, each.log[-1].version, each.log[-1].at)
             for each in self._known(conversation_ids)
             if each.log
         }
