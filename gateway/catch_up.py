@@ -91,7 +91,7 @@ class CatchUps:
             while more:
                 position = feed.position
                 # The versions go beside the token: of a long session they are more than a token holds.
-                since = Position(position.floor).token()
+                since = Position(position.floor, given=position.given).token()
                 query = SyncQuery(user_id=feed.user_id, since=since, versions=dict(position.versions))
                 answer = await self._history.sync(query)
                 more = feed.catch_up(answer, self._clock.now()) and answer.has_more

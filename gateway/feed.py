@@ -24,8 +24,8 @@ MAX_OWN = 10_000
 class Push:
     """An event on its way to many sessions: looked at once, and encoded once for all that write it alike.
 
-    `at` is the time of that, `entry` the event where it is one of a conversation's log, `secret` tells that not everyone
-    is shown it.
+    `at` is the time of that, `entry` the event where it is one of a conversation's log, `secret` tells that some
+    members are not shown it.
     """
 
     __slots__ = ("_frames", "at", "conversation_id", "entry", "event", "message", "secret", "version")
@@ -228,6 +228,11 @@ class Feed:
             for receipt in _receipts_since(floor, changes.conversation):
                 self._outbox.put(self._dialect.render(receipt))
         self.position = Position.from_token(answer.since)
+        if (
+            answer.has_more
+        ):  # the token of a part may leave out what changed long ago; what changes again is not repeated
+            for changes in answer.conversations:
+                self.position.advance(changes.conversation.id, changes.version)
         return True
 
     def sync(self, answer: SyncAnswer) -> SyncAnswer:

@@ -15,7 +15,7 @@ from shared.ids import ConversationId
 # A change is visible at most this long after the time it is stamped with: longer than history's deadline for one
 # write plus the clocks' skew. A position therefore trusts times only up to now − SETTLE, and versions after that.
 SETTLE = timedelta(seconds=30)
-MAX_TOKEN_BYTES = 96 * 1024  # less than a frame may have; some 3,500 conversations
+MAX_TOKEN_BYTES = 96 * 1024  # less than a frame may have; some 3,500 conversations, more than a sync puts there
 _MAX_PLAIN_BYTES = 1024 * 1024  # of a token's content: a small token must not become a large object
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -28,21 +28,28 @@ class Verdict(Enum):
     GAP = auto()  # something before it is missing: fetch from history first
 
 
-class _Token(msgspec.Struct, array_like=True):
+class _Token(msgspec.Struct, array_like=True, omit_defaults=True):
     floor_ms: int
     versions: dict[ConversationId, int]
+    given_ms: int | None = None
 
 
 class Position:
     """Everything that changed up to `floor` is had; of the conversations in `versions`, everything up to that version.
 
     A conversation that is not in `versions` had no change between `floor` and the moment the position was taken.
+
+    `given` is set in the middle of a long sync, where `versions` would become too many: a conversation that is not
+    among them and has not changed since `given` is had too.
     """
 
-    __slots__ = ("floor", "versions")
+    __slots__ = ("floor", "given", "versions")
 
-    def __init__(self, floor: datetime, versions: dict[ConversationId, int] | None = None) -> None:
+    def __init__(
+        self, floor: datetime, versions: dict[ConversationId, int] | None = None, *, given: datetime | None = None
+    ) -> None:
         self.floor = floor
+        self.given = given
         self.versions: dict[ConversationId, int] = versions if versions is not None else {}
 
     def judge(self, event: Entry) -> Verdict:
@@ -69,8 +76,8 @@ class Position:
 
     def token(self) -> str:
         """Write the position as the opaque `since` of the wire."""
-        floor_ms = (self.floor - _EPOCH) // timedelta(milliseconds=1)
-        token = _Token(floor_ms=floor_ms, versions=self.versions)
+        given_ms = None if self.given is None else _milliseconds(self.given)
+        token = _Token(floor_ms=_milliseconds(self.floor), versions=self.versions, given_ms=given_ms)
         return base64.urlsafe_b64encode(zlib.compress(msgspec.msgpack.encode(token))).decode().rstrip("=")
 
     @classmethod
@@ -82,9 +89,14 @@ class Position:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
             read = msgspec.msgpack.decode(_plain(raw), type=_Token)
             floor = _EPOCH + timedelta(milliseconds=read.floor_ms)
+            given = None if read.given_ms is None else _EPOCH + timedelta(milliseconds=read.given_ms)
         except (binascii.Error, msgspec.MsgspecError, ValueError, OverflowError, zlib.error) as error:
             raise Invalid("The since token is not one of this server's; sync without one.") from error
-        return cls(floor, read.versions)
+        return cls(floor, read.versions, given=given)
+
+
+def _milliseconds(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _plain(compressed: bytes) -> bytes:

@@ -216,6 +216,17 @@ async def test_that_a_message_failed_is_told_whatever_the_pushes_wait_for() -> N
     assert await bob.read() == [1, 2, 3, "receipt"]
 
 
+async def test_what_one_part_of_a_catch_up_brought_another_does_not_repeat() -> None:
+    bob = Reader()
+    bob.feed.hold()
+    shortened = Position(START, given=START + timedelta(seconds=2)).token()
+    bob.feed.catch_up(SyncAnswer(conversations=(changes(1, 2),), since=shortened, has_more=True))
+    bob.feed.catch_up(answer(changes(1, 2, 3)))
+    bob.feed.release()
+    bob.offer(3, 4)
+    assert await bob.read() == [1, 2, 3, 4]
+
+
 async def test_a_catch_up_larger_than_the_outbox_goes_on_when_the_client_has_read() -> None:
     bob = Reader(max_frames=4)
     rooms = [changes(1, 2, 3, room=ConversationId(name)) for name in ("a", "b")]

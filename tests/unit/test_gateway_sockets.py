@@ -1,6 +1,7 @@
 """A gateway's socket seen from the client's end, with history and delivery played by the test."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -174,6 +175,19 @@ async def test_routed_sessions_are_caught_up_from_history() -> None:
         await edge.deliver(stored(2), stored(3))
         assert [frame["seq"] for frame in bob.unread("message")] == [1, 2, 3]
         assert [(query.user_id, query.versions) for query in edge.history.asked[:1]] == [("bob", {})]
+
+
+async def test_a_catch_up_in_parts_tells_history_how_far_it_has_come() -> None:
+    async with gateway() as edge:
+        bob = await edge.connect()
+        [opened] = [event for event in await edge.announced() if isinstance(event, SessionOpened)]
+        given = START + timedelta(seconds=2)
+        part = SyncAnswer(conversations=(changes(1),), since=Position(START, given=given).token(), has_more=True)
+        edge.history.answers = [part, SyncAnswer(conversations=(), since=Position(given).token())]
+        await edge.tell(SessionsRouted(replica_id="r", session_ids=(opened.session.id,)))
+        assert (await bob.next("message"))["seq"] == 1
+        since = Position.from_token(edge.history.asked[-1].since or "")
+        assert (since.given, edge.history.asked[-1].versions) == (given, {ROOM: 1})
 
 
 async def test_history_that_cannot_fill_a_gap_yet_is_asked_again_later_and_not_at_once() -> None:

@@ -138,3 +138,10 @@ def test_a_token_that_was_cut_off_is_refused() -> None:
     token = Position(START, {ROOM: 1}).token()
     with pytest.raises(Invalid, match="not one of this server's"):
         Position.from_token(token[:-8])
+
+
+def test_a_token_keeps_how_far_a_long_sync_has_come() -> None:
+    up_to = START + timedelta(seconds=5)
+    read = Position.from_token(Position(START, {ROOM: 3}, given=up_to).token())
+    assert (read.floor, read.given, read.versions) == (START, up_to, {ROOM: 3})
+    assert Position.from_token(Position(START).token()).given is None
