@@ -134,6 +134,16 @@ def test_a_gap_among_the_held_needs_another_sync() -> None:
     assert timeline.behind
 
 
+def test_an_answer_that_ends_before_what_is_held_needs_another_sync() -> None:
+    timeline = Timeline()
+    timeline.take(arrived(1))
+    timeline.take(arrived(6))
+    timeline.asking()
+    timeline.apply(some_changes(2, 3, 4))
+    assert timeline.caught_up() == []
+    assert timeline.behind
+
+
 def test_a_change_of_an_unknown_kind_leaves_no_gap_after_a_sync() -> None:
     timeline = Timeline()
     timeline.take(arrived(1))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from client import wire
@@ -163,8 +163,12 @@ steps = st.lists(
 )
 
 
+GAP_IN_WHAT_WAS_PUSHED = [("drop", 3), ("message", 1), ("hidden", 1), ("edit", 1), ("ask", 1), ("answer", 1)]
+
+
 @settings(max_examples=400, deadline=None)
 @given(steps)
+@example(GAP_IN_WHAT_WAS_PUSHED)
 def test_what_is_told_adds_up_to_the_present(steps: list[tuple[str, int]]) -> None:
     server, client = play([*steps, *END])
     assert not client.timeline.behind
