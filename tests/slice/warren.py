@@ -136,10 +136,13 @@ class Warren:
         )
         self._start("presence", service, broker)
 
+    def gateway_environ(self, name: str) -> dict[str, str]:
+        return {**ENVIRON, "WARREN_GATEWAY_ID": name, "WARREN_GATEWAY_DEV_TOKENS": "true"}
+
     def start_gateway(self, name: str) -> None:
         broker = self.server.connect()
         service = gateway.wiring.build(
-            GatewaySettings.from_env({**ENVIRON, "WARREN_GATEWAY_ID": name, "WARREN_GATEWAY_DEV_TOKENS": "true"}),
+            GatewaySettings.from_env(self.gateway_environ(name)),
             broker=broker,
             history=self.history_queries,
             presence=StoredPresence(self.presences, self._outbound(), clock=self.clock),
