@@ -1,11 +1,12 @@
 """Let messages expire: what is older than the operator wants to keep is removed from the beginning of the logs."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
 from history import metrics
-from history.custody import Custody
+from history.custody import Beginning, Custody
 from shared.clock import Clock
 from shared.ids import ConversationId
 
@@ -46,29 +47,44 @@ class Retention:
         days, now = await self._custody.retention_days(), self._clock.now()
         if days is None or not await self._custody.take_lease(_LEASE, self._holder, at=now, until=now + LEASE):
             return
-        before, batches = now - timedelta(days=days), BATCHES
+        sweep = _Sweep(before=now - timedelta(days=days))
+        try:
+            await self._go_on(sweep)
+        finally:
+            if sweep.entries:
+                metrics.EXPIRED.inc(sweep.entries)
+                log.info("entries_expired", entries=sweep.entries, conversations=sweep.conversations, days=days)
+
+    async def _go_on(self, sweep: "_Sweep") -> None:
         for _ in range(QUERIES):
             page = await self._custody.beginnings(self._after, CONVERSATIONS)
             for each in page:
-                if each.at is not None and each.at < before:
-                    batches = await self._shorten(each.conversation_id, before, batches)
-                    if not batches:
-                        return
+                if each.at is not None and each.at < sweep.before and not await self._shorten(each, sweep):
+                    return
                 self._after = each.conversation_id
             if len(page) < CONVERSATIONS:
                 self._after = None
                 return
 
-    async def _shorten(self, conversation_id: ConversationId, before: datetime, batches: int) -> int:
-        """Remove the beginning of one log in at most so many batches; gives how many are left, 0: it may go on."""
+    async def _shorten(self, beginning: Beginning, sweep: "_Sweep") -> bool:
+        """Remove the beginning of one log; False: the batches of this sweep are used up before its end."""
         removed = 0
-        while batches:
-            batches -= 1
-            done = await self._custody.remove_before(conversation_id, before, BATCH)
+        while sweep.batches:
+            sweep.batches -= 1
+            done = await self._custody.remove_before(beginning.conversation_id, sweep.before, BATCH)
+            sweep.conversations += done > 0 and not removed
+            sweep.entries += done
             removed += done
             if done < BATCH:
-                break
-        if removed:
-            metrics.EXPIRED.inc(removed)
-            log.info("log_shortened", conversation_id=conversation_id, entries=removed)
-        return batches
+                return True
+        return False
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """What one sweep may still do, and has done."""
+
+    before: datetime
+    batches: int = BATCHES
+    conversations: int = 0
+    entries: int = 0
