@@ -127,9 +127,7 @@ class Timeline:
         for number, entry in enumerate(held):
             final = number < known and place(entry)[0] not in self._answered  # the sync found nothing before it
             events.extend(self._accept(entry) if final and not self.behind else self.take(entry))
-        if self.behind:
-            self._go_back()
-        elif self._reached is not None:
+        if self._reached is not None and not self.behind:
             self.since, self._reached = self._reached, None
             self._known.clear()
         return events
