@@ -8,7 +8,7 @@ from history.reading import LoggedMessage, LogReader, Membership, Record
 from history.receipts import MAX_RECEIPTS, receipts
 from history.rules import refuse_stranger
 from history.sight import Sight
-from history.sync import MAX_CONVERSATIONS, SyncReader
+from history.sync import MAX_CONVERSATIONS, MAX_VERSIONS, SyncReader
 from history.timeline import Timeline, timeline
 from history.views import bare, joinable, member
 from shared.clock import Clock
@@ -35,10 +35,19 @@ MAX_SEQ = 2**53
 class StoredHistory:
     """`HistoryQueries` on the store, and what operators ask besides."""
 
-    def __init__(self, store: LogReader, *, clock: Clock, max_conversations: int = MAX_CONVERSATIONS) -> None:
+    def __init__(
+        self,
+        store: LogReader,
+        *,
+        clock: Clock,
+        max_conversations: int = MAX_CONVERSATIONS,
+        max_versions: int = MAX_VERSIONS,
+    ) -> None:
         self._store = store
         self._listing = Listing(store)
-        self._sync = SyncReader(store, self._listing, clock=clock, max_conversations=max_conversations)
+        self._sync = SyncReader(
+            store, self._listing, clock=clock, max_conversations=max_conversations, max_versions=max_versions
+        )
 
     # --- all conversations of a user
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -17,8 +17,10 @@ from shared.history_api import MAX_PAGE, Changes, Conversation, SyncAnswer, Sync
 from shared.ids import ConversationId, UserId
 from shared.position import SETTLE, Position
 
+MILLISECOND = timedelta(milliseconds=1)
 MAX_CONVERSATIONS = 100  # in one answer
 MAX_EVENTS = 2000  # in one answer: it ends with the conversation that reaches it
+MAX_VERSIONS = 2000  # in a token, in the middle of a sync: half of what fits there
 MAX_EVENT_BYTES = 2**20  # as JSON, in one answer: it ends with the conversation that reaches it
 
 
@@ -35,11 +37,14 @@ class Page:
 class SyncReader:
     """Answers readers who come back."""
 
-    def __init__(self, store: LogReader, listing: Listing, *, clock: Clock, max_conversations: int) -> None:
+    def __init__(
+        self, store: LogReader, listing: Listing, *, clock: Clock, max_conversations: int, max_versions: int
+    ) -> None:
         self._store = store
         self._listing = listing
         self._clock = clock
         self._max_conversations = max_conversations
+        self._max_versions = max_versions
 
     async def position(self, user_id: UserId) -> Position:
         """Give the position of a reader who has everything that is stored now."""
@@ -67,6 +72,8 @@ class SyncReader:
         since.versions.update((each, page.version) for each, page in pages.items())
         if len(pages) < len(lacking):
             answer = tuple(_changes(views[each], page) for each, page in pages.items() if each in views)
+            if len(since.versions) > self._max_versions and not query.versions:  # who keeps their own keeps all
+                _shorten(since, places, min(settled, lacking[len(pages)].changed_at - MILLISECOND))
             return SyncAnswer(conversations=answer, since=since.token(), has_more=True)
         moved = await self._moved(query.user_id, memberships, since, pages.keys())
         marks = {place.id: Page(place.version) for place in places if place.id in moved}
@@ -146,7 +153,20 @@ class SyncReader:
 def _is_new(place: Place, since: Position) -> bool:
     """Tell whether the reader lacks something of a conversation."""
     had = since.versions.get(place.id)
-    return place.changed_at > since.floor if had is None else place.version > had
+    return place.changed_at > (since.given or since.floor) if had is None else place.version > had
+
+
+def _shorten(since: Position, places: Iterable[Place], given: datetime) -> None:
+    """Take versions off a position that has too many, by saying until when everything that changed last is had.
+
+    One of those conversations that changes again before the sync is over is given again, from the floor on: readers
+    know an entry by its version.
+    """
+    if given > (since.given or since.floor):
+        since.given = given
+        for place in places:
+            if place.changed_at <= given and since.versions.get(place.id, place.version) >= place.version:
+                since.versions.pop(place.id, None)
 
 
 def _forget_left(places: Iterable[Place], since: Position) -> None:

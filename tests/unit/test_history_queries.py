@@ -27,10 +27,12 @@ PEERS = [UserId(f"peer-{n}") for n in range(5)]
 class World:
     """A store, its queries, and Alice's conversations with her peers."""
 
-    def __init__(self, *, max_conversations: int = 100) -> None:
+    def __init__(self, *, max_conversations: int = 100, max_versions: int = 2000) -> None:
         self.clock = FakeClock()
         self.store = FakeMessageStore()
-        self.history = StoredHistory(self.store, clock=self.clock, max_conversations=max_conversations)
+        self.history = StoredHistory(
+            self.store, clock=self.clock, max_conversations=max_conversations, max_versions=max_versions
+        )
         self.sent: list[MessageStored] = []
 
     async def send(
@@ -257,6 +259,41 @@ async def test_conversations_come_in_the_order_of_their_changes() -> None:
     second = await world.history.sync(SyncQuery(user_id=ALICE, since=first.since))
     assert direct_conversation_id(ALICE, PEERS[2]) in rooms(second)
     assert not second.has_more
+
+
+async def test_a_token_stays_short_however_many_conversations_a_sync_gives() -> None:
+    world = World(max_conversations=2, max_versions=3)
+    people = [UserId(f"p{n}") for n in range(20)]
+    for peer in people:
+        await world.send(peer)
+        await world.clock.advance(1)
+    await world.clock.advance(SETTLE.total_seconds())
+    since, given, more = None, 0, True
+    while more:
+        answer = await world.history.sync(SyncQuery(user_id=ALICE, since=since))
+        since, more = answer.since, answer.has_more
+        given += len(answer.conversations)
+        assert len(Position.from_token(since).versions) <= 4
+    assert given == len(people)
+    assert (await world.sync(since))[0] == []
+
+
+async def test_what_changes_in_the_middle_of_a_long_sync_is_not_lost() -> None:
+    world = World(max_conversations=2, max_versions=0)
+    for peer in (*PEERS[:4], PEERS[0]):
+        await world.send(peer)
+        await world.clock.advance(1)
+    await world.clock.advance(SETTLE.total_seconds())
+    first = await world.history.sync(SyncQuery(user_id=ALICE))
+    assert Position.from_token(first.since).versions == {}
+    assert rooms(first) == [direct_conversation_id(ALICE, peer) for peer in PEERS[1:3]]
+    again = await world.send(PEERS[1])
+    changes, _ = await world.sync(first.since)
+    logs = by_conversation(events(changes))
+    assert logs[direct_conversation_id(ALICE, PEERS[0])] == [world.sent[0], world.sent[4]]
+    assert again in logs[direct_conversation_id(ALICE, PEERS[1])]
+    assert direct_conversation_id(ALICE, PEERS[2]) not in logs
+    assert direct_conversation_id(ALICE, PEERS[3]) in logs
 
 
 def rooms(answer: SyncAnswer) -> list[ConversationId]:
