@@ -1,7 +1,6 @@
 """A gateway's socket seen from the client's end, with history and delivery played by the test."""
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 
@@ -16,13 +15,12 @@ from shared.events import (
     SessionClosed,
     SessionOpened,
     SessionsAnnounced,
-    SessionsRouted,
     SessionsWanted,
     Stored,
     TypingChanged,
 )
 from shared.history_api import SyncAnswer
-from shared.ids import MessageId, SessionId
+from shared.ids import MessageId
 from shared.position import Position
 from tests.fakes.clock import START, settle
 from tests.fakes.edge import Edge, gateway
@@ -161,46 +159,6 @@ async def test_a_user_over_the_rate_is_told_when_to_come_back() -> None:
         bob.send_frame("send", conversation_id="room", client_id="c1")
         error = await bob.refused("send", conversation_id="room", client_id="c2")
         assert (error["code"], error["retry_after_ms"]) == ("rate_limited", 1000)
-
-
-async def test_routed_sessions_are_caught_up_from_history() -> None:
-    async with gateway() as edge:
-        bob = edge.dial(f"token={edge.token()}")
-        welcome = await bob.next("welcome")
-        edge.history.answers.append(
-            SyncAnswer(conversations=(changes(1, 2),), since=Position(START, {ROOM: 2}).token())
-        )
-        await edge.tell(SessionsRouted(replica_id="d1", session_ids=(SessionId(welcome["connection_id"]),)))
-        assert [frame["seq"] for frame in bob.unread("message")] == [1, 2]
-        await edge.deliver(stored(2), stored(3))
-        assert [frame["seq"] for frame in bob.unread("message")] == [1, 2, 3]
-        assert [(query.user_id, query.versions) for query in edge.history.asked[:1]] == [("bob", {})]
-
-
-async def test_a_catch_up_in_parts_tells_history_how_far_it_has_come() -> None:
-    async with gateway() as edge:
-        bob = await edge.connect()
-        [opened] = [event for event in await edge.announced() if isinstance(event, SessionOpened)]
-        given = START + timedelta(seconds=2)
-        part = SyncAnswer(conversations=(changes(1),), since=Position(START, given=given).token(), has_more=True)
-        edge.history.answers = [part, SyncAnswer(conversations=(), since=Position(given).token())]
-        await edge.tell(SessionsRouted(replica_id="r", session_ids=(opened.session.id,)))
-        assert (await bob.next("message"))["seq"] == 1
-        since = Position.from_token(edge.history.asked[-1].since or "")
-        assert (since.given, edge.history.asked[-1].versions) == (given, {ROOM: 1})
-
-
-async def test_history_that_cannot_fill_a_gap_yet_is_asked_again_later_and_not_at_once() -> None:
-    async with gateway() as edge:
-        bob = await edge.connect()
-        await edge.deliver(stored(1), stored(3))
-        assert len(edge.history.asked) == 1
-        edge.history.answers.append(
-            SyncAnswer(conversations=(changes(2, 3),), since=Position(START, {ROOM: 3}).token())
-        )
-        await edge.clock.advance(1)
-        assert len(edge.history.asked) == 2
-        assert [frame["seq"] for frame in bob.unread("message")] == [1, 2, 3]
 
 
 async def test_typing_never_comes_back_to_who_types() -> None:
