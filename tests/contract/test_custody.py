@@ -1,39 +1,49 @@
 """What every store does with users' data and their age: the fake one of the tests, and the one on MongoDB."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
-import pytest
-from pydantic import SecretStr
+from pymongo import MongoClient
 
 from history.mongo.store import MongoMessageStore
+from history.reading import LoggedChange
 from history.store import MessageStore
-from shared.commands import SendMessage, Stage
+from shared.commands import Alteration, SendMessage, Stage
 from shared.ids import ConversationId, UserId
-from shared.settings import MongoSettings
+from tests.contract import message_stores
+from tests.contract.message_stores import mongo_settings
 from tests.fakes.clock import START
-from tests.fakes.history_commands import ALICE, BOB, DIRECT, GROUP, acknowledge, create_group, done, send
-from tests.fakes.history_store import FakeMessageStore
+from tests.fakes.history_commands import (
+    ALICE,
+    BOB,
+    DIRECT,
+    EVE,
+    GROUP,
+    acknowledge,
+    create_group,
+    delete,
+    done,
+    edit,
+    react,
+    remove,
+    send,
+)
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture(params=["fake", "mongo"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[MessageStore]:
-    if request.param == "fake":
-        yield FakeMessageStore()
-        return
-    url, database = request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database")
-    settings = MongoSettings(mongo_url=SecretStr(url), mongo_database=database)
-    async with MongoMessageStore.open(settings) as opened:
-        await opened.create_indexes()
-        yield opened
+store = message_stores.store
 
 
 async def append(store: MessageStore, *commands: SendMessage, after: timedelta = timedelta()) -> None:
     for result in await store.append(commands, at=START + after, repeated=False):
         done(result)
+
+
+async def change(store: MessageStore, *commands: Alteration) -> None:
+    for command in commands:
+        done(await store.alter(command, at=START))
 
 
 async def seqs(store: MessageStore, conversation_id: ConversationId = DIRECT) -> list[int]:
@@ -70,6 +80,43 @@ async def test_a_name_is_blanked_on_all_messages_of_a_user(store: MessageStore) 
     await store.blank_name(DIRECT, ALICE)
     page = await store.messages(DIRECT, before=None, after=0, limit=5, newest=False)
     assert [bool(logged.message.sender_name) for logged in page] == [False, True]
+
+
+async def test_what_a_message_said_before_belongs_to_it(store: MessageStore) -> None:
+    await append(store, send("c1", to=BOB, content="first", message_id="m-1"))
+    await change(store, edit("m-1", "second", room=DIRECT), edit("m-1", "third", room=DIRECT))
+    [sent] = await store.sent(DIRECT, ALICE, after="", limit=9)
+    assert (sent.message.content, [each.content for each in sent.wordings]) == ("third", ["first", "second"])
+    await change(store, delete("m-1", room=DIRECT))
+    [sent] = await store.sent(DIRECT, ALICE, after="", limit=9)
+    assert (sent.message.content, sent.wordings, sent.message.deleted_at) == ("", (), START)
+
+
+async def test_a_users_reactions_are_found_in_their_stretch_of_the_log(store: MessageStore) -> None:
+    await append(store, *(send(f"c{n}", to=BOB, message_id=f"m-{n}") for n in (1, 2, 3)))
+    await change(store, *(react(f"m-{n}", room=DIRECT) for n in (1, 2, 3)), react("m-3", "🎉", room=DIRECT))
+    await change(store, react("m-2", by=ALICE, room=DIRECT))
+    found = [await store.reactions_of(DIRECT, BOB, after=after, until=after + 2) for after in (0, 2, 4)]
+    assert [[(each.message_id, each.emoji) for each in some] for some in found] == [
+        [("m-1", "👍"), ("m-2", "👍")],
+        [("m-3", "👍"), ("m-3", "🎉")],
+        [],
+    ]
+
+
+async def test_reactions_of_who_has_left_are_withdrawn_from_messages_and_from_the_log(store: MessageStore) -> None:
+    await store.create([create_group()], at=START)
+    await append(store, send("c1", room=GROUP, message_id="m-1"))
+    await change(store, react("m-1"), react("m-1", by=EVE), react("m-1", "🎉"), remove(BOB))
+    await store.withdraw_reactions(GROUP, BOB, after=0, until=100)
+    [logged] = await store.messages(GROUP, before=None, after=0, limit=9, newest=True)
+    assert logged.message.reactions == {"👍": (EVE,)}
+    entries = await store.entries(GROUP, after=2, floor=START - SECOND, until=None, limit=9)
+    told = [(entry.actor_id, entry.removed) for entry in entries if isinstance(entry, LoggedChange) and entry.emoji]
+    assert told == [(BOB, True), (EVE, False), (BOB, True)]
+    await store.withdraw_reactions(GROUP, BOB, after=0, until=100)
+    [again] = await store.messages(GROUP, before=None, after=0, limit=9, newest=True)
+    assert again.message.reactions == {"👍": (EVE,)}
 
 
 # --- expiry
@@ -128,3 +175,33 @@ async def test_a_lease_has_one_holder_until_its_time_is_over(store: MessageStore
     assert not await store.take_lease("sweep", "other", at=START + MINUTE, until=START + 3 * MINUTE)
     assert await store.take_lease("sweep", "other", at=START + 2 * MINUTE, until=START + 3 * MINUTE)
     assert not await store.take_lease("sweep", "one", at=START + 2 * MINUTE, until=START + 3 * MINUTE)
+
+
+# --- what it costs
+
+
+async def test_no_duty_reads_more_than_it_needs(mongo_url: str, mongo_database: str) -> None:
+    settings = mongo_settings(mongo_url, mongo_database)
+    people = [UserId(f"u{n}") for n in range(30)]
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
+    async with MongoMessageStore.open(settings) as store:
+        await store.create_indexes()
+        for n in range(20):
+            await append(store, *(send(f"c{n}", to=person) for person in (BOB, *people)), after=n * SECOND)
+        with client:
+            database = client[mongo_database]
+            database.create_collection("system.profile", capped=True, size=16 * 2**20)
+            database.command("profile", 2)
+            await store.places(BOB)
+            await store.sent(DIRECT, ALICE, after="c1", limit=5)
+            await store.reactions_of(DIRECT, ALICE, after=0, until=5)
+            await store.withdraw_reactions(DIRECT, ALICE, after=0, until=5)
+            await store.blank_name(DIRECT, BOB)
+            await store.beginnings(None, 100)
+            await store.remove_before(DIRECT, START + MINUTE, 5)
+            database.command("profile", 0)
+            asked = list(database["system.profile"].find({"ns": {"$regex": "messages|members"}}))
+    assert len(asked) >= 9
+    assert [plan for plan in asked if "COLLSCAN" in plan.get("planSummary", "")] == []
+    costs = {(plan["op"], plan.get("planSummary")): plan.get("docsExamined", 0) for plan in asked}
+    assert max(costs.values()) <= 31, costs  # one entry of each log, or a stretch of one
