@@ -14,6 +14,7 @@ from gateway.disconnects import Disconnect
 from gateway.feed import Feed
 from gateway.outbox import Outbox
 from gateway.requests import Beginning, Requests, Services
+from gateway.settings import SocketSettings
 from gateway.transport import Transport
 from shared import events
 from shared.ids import ConversationId, SessionId, UserId
@@ -68,16 +69,13 @@ class Session:
         self._deadline: asyncio.Timeout | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._children: set[asyncio.Task[None]] = set()
-        settings = services.settings
-        self._outbox = Outbox(
-            max_frames=settings.max_outbox_frames, max_bytes=settings.max_outbox_bytes, overflow=self._overflow
-        )
+        self._outbox = self._make_outbox(services.settings)
         self.feed = Feed(
             user_id=about.user_id,
             dialect=dialect,
             outbox=self._outbox,
             position=beginning.position,
-            max_held=settings.max_held,
+            max_held=services.settings.max_held,
             wants=services.catch_ups.request,
         )
         self._requests = Requests(
@@ -147,6 +145,11 @@ class Session:
         if state is not self.state:
             assert state in _NEXT[self.state], f"A session does not go from {self.state} to {state}."
             self.state = state
+
+    def _make_outbox(self, settings: SocketSettings) -> Outbox:
+        return Outbox(
+            max_frames=settings.max_outbox_frames, max_bytes=settings.max_outbox_bytes, overflow=self._overflow
+        )
 
     def _overflow(self) -> None:
         self._outbox.clear()
