@@ -1,6 +1,6 @@
 """The transport of server-sent events: a session's frames as one HTTP answer that does not end."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.types import Message, Receive, Send
 
@@ -10,6 +10,8 @@ from shared.clock import Clock
 from shared.position import Position
 
 COMMENT_S = 15.0  # the standard's advice: proxies drop what is silent for long (HTML, §9.2.7)
+MAX_ID_CHARS = 6 * 1024  # it comes back as a header, and proxies commonly let 8 KiB of them pass
+SHORTEN_S = 30.0
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store, no-transform"),
@@ -25,9 +27,12 @@ class EventStream:
     of it: so the events before it are sent again to a client that got no further, and none behind it is left out.
     """
 
-    def __init__(self, receive: Receive, send: Send, *, preface: Sequence[Frame] = ()) -> None:
+    def __init__(self, receive: Receive, send: Send, *, clock: Clock, preface: Sequence[Frame] = ()) -> None:
+        self.shorten: Callable[[], None] | None = None  # asks for a position that says the same in less
         self._receive = receive
         self._send = send
+        self._clock = clock
+        self._shortened_at = -SHORTEN_S
         self._preface = preface  # frames outside of the order of events
         self._started = False
         self._since = ""
@@ -40,16 +45,28 @@ class EventStream:
 
     async def write(self, frames: Sequence[Frame], position: Position) -> None:
         """Write each frame as an event."""
-        since = position.token()
-        mark = "" if since == self._since else f"id: {since}\n"
-        self._since = since
+        mark = self._mark(position)
         *earlier, last = map(_event, frames)
         await self._put("".join((*earlier, mark, last)).encode())
 
-    async def comment(self, clock: Clock) -> None:
+    def _mark(self, position: Position) -> str:
+        """Name the position, where it has moved; of one that is too long for a header, the last name must do."""
+        since = position.token()
+        if len(since) > MAX_ID_CHARS:
+            now = self._clock.monotonic()
+            if self.shorten is not None and now >= self._shortened_at + SHORTEN_S:
+                self._shortened_at = now
+                self.shorten()
+            return ""
+        if since == self._since:
+            return ""
+        self._since = since
+        return f"id: {since}\n"
+
+    async def comment(self) -> None:
         """Write a comment now and then, so that nobody on the way takes the stream for dead."""
         while True:
-            await clock.sleep(COMMENT_S)
+            await self._clock.sleep(COMMENT_S)
             await self._put(_COMMENT)
 
     async def close(self, disconnect: Disconnect) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Header, Query, Response
@@ -90,14 +91,15 @@ class _Listeners:
             _check(
                 self._door.closed_to(identity.user_id)
             )  # others came meanwhile; nothing is awaited from here to `serve`
-            stream = EventStream(receive, send, preface=preface)
+            stream = EventStream(receive, send, clock=self._services.clock, preface=preface)
             session = self._door.session(
                 identity, None, Beginning(position), dialect=dialect, address=address, transport=stream
             )
+            stream.shorten = partial(self._services.catch_ups.request, session.feed)
             if since is not None:
                 self._services.catch_ups.request(session.feed)
             async with asyncio.TaskGroup() as tasks:
-                commenting = tasks.create_task(stream.comment(self._services.clock), name="sse.comment")
+                commenting = tasks.create_task(stream.comment(), name="sse.comment")
                 await self._door.serve(session)
                 commenting.cancel()
 

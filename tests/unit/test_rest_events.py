@@ -1,6 +1,8 @@
 """Server-sent events over a real socket: what they carry, and that a client resumes without loss or repeat."""
 
 import asyncio
+import uuid
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -72,6 +74,23 @@ async def test_what_changes_no_position_has_no_id() -> None:
         assert first.id != second.id
         assert second.frame is not None
         assert second.frame["data"]["seq"] == 2
+
+
+async def test_an_id_never_grows_too_long_for_a_header() -> None:
+    async with gateway() as edge, served(edge.app) as http, listening(http, path(edge)) as listener:
+        await listener.next("welcome")
+        shorter = Position(START + timedelta(seconds=0.5)).token()
+        edge.history.answers = [SyncAnswer(conversations=(), since=shorter)]
+        rooms = [ConversationId(str(uuid.uuid5(uuid.NAMESPACE_URL, str(number)))) for number in range(300)]
+        for room in rooms:
+            await edge.deliver(stored(1, room=room))
+        told = [await listener.told() for _ in rooms]
+        assert max(len(each.id or "") for each in told) < 8_000
+        assert told[100].id is not None
+        await edge.deliver(stored(2, room=rooms[-1]))
+        last = await listener.told()
+        assert versions(last.id)[rooms[-1]] == 2
+        assert len(edge.history.asked) == 1
 
 
 async def test_a_listener_that_comes_back_is_told_what_it_missed_once_and_in_order() -> None:
