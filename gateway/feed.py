@@ -106,6 +106,7 @@ class Feed:
         self._max_held = max_held
         self._wants = wants
         self._held: list[Push] = []
+        self._late: dict[UserId, Push] = {}  # the presence of those watched that waits until the client has read
         self._dropped = False  # something that should have been held was not
         self._pushed: dict[ConversationId, _Pushed] = {}
         self._own: dict[str, None] = {}  # client ids that this session sent and does not want back
@@ -136,7 +137,7 @@ class Feed:
         if isinstance(event, MessageFailed):
             self._outbox.put(push.frames(self._dialect))  # history could not tell of it again
         elif isinstance(event, Presence):
-            self._offer_presence(push)
+            self._offer_presence(push, event.user_id)
         elif self.flow is not Flow.LIVE:
             self._hold(push)
         elif isinstance(event, TypingChanged) and self._outbox.crowded:
@@ -144,11 +145,14 @@ class Feed:
         else:
             self._outbox.put(push.frames(self._dialect))
 
-    def _offer_presence(self, push: Push) -> None:
-        """Push it whatever the entries wait for: it has no place in their order, and nobody could tell of it again."""
+    def _offer_presence(self, push: Push, user_id: UserId) -> None:
+        """Push it whatever the entries wait for: it has no place in their order. Slow clients read the latest alone."""
+        if self.flow is Flow.CLOSED:
+            return
         if self._outbox.crowded:
-            metrics.DROPPED.labels("ephemeral").inc()
+            self._late[user_id] = push
         else:
+            self._late.pop(user_id, None)
             self._outbox.put(push.frames(self._dialect))
 
     def _push(self, push: Push, event: Entry) -> None:
@@ -192,6 +196,8 @@ class Feed:
         if self.flow is Flow.LAGGING and not self._outbox.crowded:
             self.flow = Flow.HELD
             self._wants(self)
+        while self._late and not self._outbox.crowded:
+            self._outbox.put(self._late.pop(next(iter(self._late))).frames(self._dialect))
 
     # --- what the session's own sends need
 
@@ -256,6 +262,7 @@ class Feed:
         """Push nothing any more."""
         self.flow = Flow.CLOSED
         self._held.clear()
+        self._late.clear()
 
     def _jump(self, changes: Changes) -> None:
         """Go on with the newest page: too much is missing to push it all, so the client is told to fetch it."""

@@ -21,7 +21,7 @@ from shared.events import (
     TypingChanged,
 )
 from shared.history_api import Changes, SyncAnswer, Watermark
-from shared.ids import ConversationId, MessageId
+from shared.ids import ConversationId, MessageId, UserId
 from shared.position import Position
 from shared.presence_api import Presence
 from tests.fakes.clock import START
@@ -340,15 +340,30 @@ async def test_a_slow_reader_is_caught_up_with_changes_as_with_messages() -> Non
     assert await kinds(bob) == [("message.updated", 4)]
 
 
-async def test_presence_waits_for_no_answer_of_history_and_is_dropped_where_the_client_is_slow() -> None:
-    bob = Reader(max_frames=4)
+async def test_presence_waits_for_no_answer_of_history() -> None:
+    bob = Reader()
     bob.feed.hold()
     bob.feed.offer(Push(HERE))
     assert await kinds(bob) == [("presence", 0)]
-    bob.feed.release()
+
+
+async def test_a_slow_client_reads_the_latest_presence_of_each_when_it_has_caught_up() -> None:
+    bob = Reader(max_frames=4)
     bob.offer(1, 2, 3)
-    bob.feed.offer(Push(HERE))
-    assert [type_ for type_, _ in await kinds(bob)] == ["message"] * 3
+    for status in ("away", "dnd"):
+        bob.feed.offer(Push(Presence(user_id=ALICE, status=status)))
+    for number in range(5):
+        bob.feed.offer(Push(Presence(user_id=UserId(f"user-{number}"), status="online")))
+    assert await bob.read() == [1, 2, 3]
+    frames = []
+    for _ in range(2):
+        frames += [msgspec.json.decode(frame)["data"] for frame in await bob.outbox.take()]
+        bob.feed.written()
+    assert [(one["user_id"], one["status"]) for one in frames] == [
+        ("alice", "dnd"),
+        *((f"user-{number}", "online") for number in range(5)),
+    ]
+    assert bob.overflows == []
 
 
 async def test_a_closed_feed_pushes_nothing() -> None:
