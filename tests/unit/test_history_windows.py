@@ -246,6 +246,7 @@ class Client:
 
     def __init__(self, user: UserId, *, full: bool) -> None:
         self.user = user
+        self.away = False
         self.full = full  # whoever joins may read everything
         self.since: str | None = None
         self.messages: dict[int, Message] = {}
@@ -287,8 +288,10 @@ class Client:
 
     def take(self, event: Entry) -> None:
         """Apply one entry. What happened while they were away is nothing of theirs: next comes that they are back."""
-        back = isinstance(event, ConversationChanged) and self.user in event.user_ids
-        assert self.full or self.inside or not self.entries or back
+        named = isinstance(event, ConversationChanged) and self.user in event.user_ids
+        assert self.full or named or not self.away
+        if named:
+            self.away = isinstance(event, ConversationChanged) and event.change == "member_removed"
         self.entries.append(event)
         self.version = event.version
         match event:
