@@ -14,6 +14,7 @@ from history import documents
 from history.alterations import decide
 from history.documents import Document, member_id
 from history.mongo.heads import DUPLICATE_KEY, ROUNDS, MongoHeads
+from history.mongo.watermarks import NO_TRAILS
 from history.reading import LoggedChange, LoggedMessage, Membership, Record, Tip
 from history.rules import refuse_stranger
 from history.scene import Outcome, Scene, members_touched, message_named, users_named
@@ -106,7 +107,7 @@ class MongoAlterations(MongoHeads):
 
     async def _named(self, record: Record, users: set[UserId], session: Session) -> dict[UserId, Membership]:
         query = {"_id": {"$in": [member_id(record.id, user_id) for user_id in users]}}
-        found = self._members.find(query, {"delivered_trail": False, "read_trail": False}, session=session)
+        found = self._members.find(query, NO_TRAILS, session=session)
         return {each["user_id"]: documents.membership_of(each) async for each in found}
 
     async def _tip(self, record: Record, session: Session) -> Tip | None:
