@@ -25,7 +25,7 @@ from gateway.rest.conversations import (
     making_router,
 )
 from gateway.rest.devices import DevicesView, devices_router
-from gateway.rest.members import MembersView, members_router
+from gateway.rest.members import MembersView, joining_router, members_router
 from gateway.rest.messages import messages_router
 from gateway.rest.presence import presence_router
 from gateway.rest.receipts import ReadersView, ReceiptTaken, receipts_router
@@ -99,7 +99,8 @@ def _routers(
     shown, ingress = Shown(history, presence), services.ingress
     yield conversations_router(history=history, shown=shown)
     yield making_router(directory=directory, shown=shown, ingress=ingress, new_id=new_id)
-    yield members_router(history=history, shown=shown, ingress=ingress, new_id=new_id)
+    yield members_router(history=history, ingress=ingress, new_id=new_id)
+    yield joining_router(shown=shown, ingress=ingress, new_id=new_id)
     yield messages_router(history=history, directory=directory, ingress=ingress, new_id=new_id)
     yield changes_router(ingress=ingress, new_id=new_id)
     yield receipts_router(history=history, directory=directory, acks=services.acks)

@@ -116,17 +116,7 @@ def making_router(*, directory: Directory, shown: Shown, ingress: Ingress, new_i
         conversation_id: ThatConversation, wish: ConversationPatch, caller: Caller
     ) -> Response:
         """Change a conversation; for its owners and admins."""
-        metadata = msgspec.UNSET if wish.metadata is None else _metadata(wish.metadata)
-        command = ChangeConversation(
-            change_id=MessageId(new_id()),
-            conversation_id=conversation_id,
-            actor_id=caller.user_id,
-            name=wish.name,
-            metadata=metadata,
-            history=wish.history,
-            join=wish.join,
-        )
-        await alter(ingress, command)
+        await alter(ingress, _change(wish, conversation_id, caller.user_id, MessageId(new_id())))
         return StructResponse(await shown.one(caller.user_id, conversation_id))
 
     return router
@@ -150,6 +140,20 @@ def _creation(
         name=wish.name,
         metadata=metadata,
         parent_id=parent_id,
+        history=wish.history,
+        join=wish.join,
+    )
+
+
+def _change(
+    wish: ConversationPatch, conversation_id: ConversationId, actor_id: UserId, change_id: MessageId
+) -> ChangeConversation:
+    return ChangeConversation(
+        change_id=change_id,
+        conversation_id=conversation_id,
+        actor_id=actor_id,
+        name=wish.name,
+        metadata=msgspec.UNSET if wish.metadata is None else _metadata(wish.metadata),
         history=wish.history,
         join=wish.join,
     )

@@ -39,22 +39,9 @@ class MembersView(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-def members_router(*, history: HistoryQueries, shown: Shown, ingress: Ingress, new_id: NewId) -> APIRouter:
-    """Make the routes."""
+def members_router(*, history: HistoryQueries, ingress: Ingress, new_id: NewId) -> APIRouter:
+    """Make the routes that list and take out."""
     router = APIRouter(prefix="/v1", tags=["members"])
-
-    async def let_in(
-        caller_id: UserId, conversation_id: ConversationId, user_ids: Iterable[str], role: Role | None
-    ) -> Response:
-        command = SetMembers(
-            change_id=MessageId(new_id()),
-            conversation_id=conversation_id,
-            actor_id=caller_id,
-            user_ids=tuple(sorted({UserId(user_id) for user_id in user_ids})),
-            role=role,
-        )
-        await alter(ingress, command)
-        return StructResponse(await shown.one(caller_id, conversation_id))
 
     @router.get(_PATH, summary="List members", responses=returns(s200=MembersView, errors=(400, 403, 404, 422)))
     async def list_members(
@@ -64,18 +51,6 @@ def members_router(*, history: HistoryQueries, shown: Shown, ingress: Ingress, n
         page = await history.member_page(caller.user_id, conversation_id, limit=limit, cursor=cursor)
         members = [_view(member) for member in page.members]
         return StructResponse(MembersView(members=members, next_cursor=page.next_cursor))
-
-    @router.post(_PATH, summary="Add members", responses=_CHANGED)
-    async def add_members(conversation_id: ThatConversation, wish: MembersWish, caller: Caller) -> Response:
-        """Let users be members, all with one role; gives the conversation."""
-        return await let_in(caller.user_id, conversation_id, wish.user_ids, wish.role)
-
-    @router.put(_PATH + "/{user_id}", summary="Join, add a member, or change a role", responses=_CHANGED)
-    async def set_member(
-        conversation_id: ThatConversation, user_id: UserPath, caller: Caller, wish: MemberWish | None = None
-    ) -> Response:
-        """Let a user be a member, oneself to join; gives the conversation."""
-        return await let_in(caller.user_id, conversation_id, (user_id,), wish.role if wish else None)
 
     @router.delete(
         _PATH + "/{user_id}",
@@ -92,6 +67,38 @@ def members_router(*, history: HistoryQueries, shown: Shown, ingress: Ingress, n
             user_id=UserId(user_id),
         )
         await alter(ingress, command)
+
+    return router
+
+
+def joining_router(*, shown: Shown, ingress: Ingress, new_id: NewId) -> APIRouter:
+    """Make the routes that let in and give roles; they answer with the conversation."""
+    router = APIRouter(prefix="/v1", tags=["members"])
+
+    async def let_in(
+        caller_id: UserId, conversation_id: ConversationId, user_ids: Iterable[str], role: Role | None
+    ) -> Response:
+        command = SetMembers(
+            change_id=MessageId(new_id()),
+            conversation_id=conversation_id,
+            actor_id=caller_id,
+            user_ids=tuple(sorted({UserId(user_id) for user_id in user_ids})),
+            role=role,
+        )
+        await alter(ingress, command)
+        return StructResponse(await shown.one(caller_id, conversation_id))
+
+    @router.post(_PATH, summary="Add members", responses=_CHANGED)
+    async def add_members(conversation_id: ThatConversation, wish: MembersWish, caller: Caller) -> Response:
+        """Let users be members, all with one role."""
+        return await let_in(caller.user_id, conversation_id, wish.user_ids, wish.role)
+
+    @router.put(_PATH + "/{user_id}", summary="Join, add a member, or change a role", responses=_CHANGED)
+    async def set_member(
+        conversation_id: ThatConversation, user_id: UserPath, caller: Caller, wish: MemberWish | None = None
+    ) -> Response:
+        """Let a user be a member, oneself to join."""
+        return await let_in(caller.user_id, conversation_id, (user_id,), wish.role if wish else None)
 
     return router
 
