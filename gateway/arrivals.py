@@ -26,6 +26,7 @@ class Arrivals:
         self._ingress = ingress
         self._accounts = accounts
         self._presences = presences
+        self._opened_before = False
 
     async def reopened(self) -> None:
         """Catch up every session, tell everybody of all of them, ask again for answers. Raises: Unavailable.
@@ -36,5 +37,8 @@ class Arrivals:
         self._presences.request()
         for session in self._hub:
             self._catch_ups.request(session.feed)
+        if not self._opened_before:  # a gateway of this name that was killed holds no session any more
+            await self._announcer.stopped()
+            self._opened_before = True
         await self._announcer.announce_all()
         self._ingress.post_again()

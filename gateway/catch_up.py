@@ -92,7 +92,9 @@ class CatchUps:
                 position = feed.position
                 # The versions go beside the token: of a long session they are more than a token holds.
                 since = Position(position.floor, given=position.given).token()
-                query = SyncQuery(user_id=feed.user_id, since=since, versions=dict(position.versions))
+                versions = dict(position.versions)
+                whole = not feed.lags  # who reads too slowly is not told everything that it missed
+                query = SyncQuery(user_id=feed.user_id, since=since, versions=versions, oldest_first=whole)
                 answer = await self._history.sync(query)
                 more = feed.catch_up(answer, self._clock.now()) and answer.has_more
             feed.release()

@@ -99,6 +99,7 @@ class Door:
         return Session(
             about,
             address=address,
+            issued_at=identity.issued_at,
             expires_at=identity.expires_at,
             dialect=dialect,
             beginning=beginning,

@@ -101,6 +101,7 @@ class Feed:
         self.position = position
         self.lock = asyncio.Lock()
         self.flow = Flow.HELD
+        self.lags = False  # the client has read too slowly, and has not been brought up to date since
         self._dialect = dialect
         self._outbox = outbox
         self._max_held = max_held
@@ -189,6 +190,7 @@ class Feed:
     def _fall_behind(self) -> None:
         metrics.LAGS.inc()
         self.flow = Flow.LAGGING
+        self.lags = True
         self._held.clear()
 
     def written(self) -> None:
@@ -234,9 +236,8 @@ class Feed:
             for receipt in _receipts_since(floor, changes.conversation):
                 self._outbox.put(self._dialect.render(receipt))
         self.position = Position.from_token(answer.since)
-        if (
-            answer.has_more
-        ):  # the token of a part may leave out what changed long ago; what changes again is not repeated
+        self.lags = self.lags and answer.has_more
+        if answer.has_more:  # the token of a part may leave out what changed long ago; what changes again comes once
             for changes in answer.conversations:
                 self.position.advance(changes.conversation.id, changes.version)
         return True

@@ -150,7 +150,7 @@ class SignDevicesOut:
                 event = received.envelope.body
                 self.accounts.signed_out(event)
                 for session in self.hub.of_user(event.user_id):
-                    if session.about.device.id == event.device_id and session.about.opened_at <= event.at:
+                    if session.must_end_by(event):
                         session.close(_SIGNED_OUT[event.reason])
         return NO_FAILURES
 

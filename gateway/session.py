@@ -49,6 +49,7 @@ class Session:
         about: events.Session,
         *,
         address: str,
+        issued_at: datetime | None,
         expires_at: datetime,
         dialect: Dialect,
         beginning: Beginning,
@@ -61,6 +62,7 @@ class Session:
         self.address = address
         self.state = State.OPEN
         self.closed_by: Disconnect | None = None  # None: the client
+        self._issued_at = issued_at
         self._expires_at = expires_at
         self._dialect = dialect
         self._services = services
@@ -109,6 +111,13 @@ class Session:
         """Let what the user says from now on carry another name."""
         self.about = replace(self.about, name=name)
         self._dialect.opened(Caller(self.user_id, name))
+
+    def must_end_by(self, event: events.DeviceSignedOut) -> bool:
+        """Tell whether a sign-out is meant for this session: its token may have been let in before the gateway knew."""
+        if self.about.device.id != event.device_id:
+            return False
+        old_token = self._issued_at is None or self._issued_at <= event.at
+        return self.about.opened_at <= event.at or (event.reason is events.SignOutReason.KICKED and old_token)
 
     def leave(self, disconnect: Disconnect, *, retry_after_ms: int) -> None:
         """Close as soon as what is in flight has been answered, which takes at most some seconds."""

@@ -137,11 +137,15 @@ class SyncAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SyncQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A position to sync from; None: nothing is had. `versions` are added to the token's."""
+    """A position to sync from; None: nothing is had. `versions` are added to the token's.
+
+    `oldest_first`: nothing may be left out, so no page is `limited`: what does not fit follows with the next sync.
+    """
 
     user_id: UserId
     since: str | None = None
     versions: dict[ConversationId, int] = {}
+    oldest_first: bool = False
 
 
 class HistoryQueries(Protocol):
