@@ -15,7 +15,7 @@ from history.settings import HistorySettings
 from history.store import NO_GATEWAYS
 from shared.broker.api import Headers
 from shared.broker.memory import MemoryBroker
-from shared.broker.topology import EVENTS, RECEIPTS, Exchange, Route, Topology
+from shared.broker.topology import COMMANDS, EVENTS, RECEIPTS, Exchange, Route, Topology
 from shared.commands import Acknowledge, Alteration, CreateConversation, Role, SendMessage, Stage
 from shared.envelope import Body, Envelope, decode_batch, encode, join
 from shared.errors import BrokerUnavailable, QueueFull, WarrenError
@@ -432,6 +432,23 @@ async def test_who_leaves_a_space_leaves_its_channels(history: History) -> None:
             CHANNEL: (ConversationChange.MEMBER_REMOVED, (BOB,), None),
         }
         assert len(await gateway.got(Changed)) == 1
+        assert await history.left() == []
+
+
+async def test_a_full_queue_of_its_own_does_not_hold_it_up(history: History) -> None:
+    async with history.run():
+        await history.order(create_space())
+        await history.order(create_channel((ALICE, BOB), parent=SPACE))
+        await history.events()
+        history.connection.failing, history.connection.failures = COMMANDS, 1
+        history.connection.failure = QueueFull("History's queue was told to be full.")
+        await history.order(remove(BOB, by=BOB, room=SPACE))
+        await history.order(rename("New", room=SPACE))  # it is not held up
+        changes = [event.body.change for event in await history.events() if is_change(event.body)]
+        assert changes == [ConversationChange.MEMBER_REMOVED, ConversationChange.UPDATED]
+        await history.clock.advance(5)
+        left = [event.body for event in await history.events() if is_change(event.body)]
+        assert (CHANNEL, (BOB,)) in [(event.conversation_id, event.user_ids) for event in left]
         assert await history.left() == []
 
 
