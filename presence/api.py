@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 
 from shared.errors import InvalidField
 from shared.http import StructResponse
+from shared.openapi import takes
 from shared.presence_api import PresenceQueries
 from shared.presence_wire import (
     AskAccount,
@@ -40,7 +41,9 @@ def _serve(router: APIRouter, kind: type[Q], ask: Callable[[Q], Awaitable[object
     """Answer one kind of query at its path."""
     decoder = msgspec.json.Decoder(kind)
 
-    @router.post(kind.path, name=kind.__name__, summary=(kind.__doc__ or "").partition("\n")[0])
+    summary = (kind.__doc__ or "").partition("\n")[0]
+
+    @router.post(kind.path, name=kind.__name__, summary=summary, openapi_extra=takes(kind))
     async def answer(request: Request) -> StructResponse:
         try:
             query = decoder.decode(await request.body())

@@ -34,6 +34,7 @@ def build_admin_app(service: Service, admin: AdminSettings, drain: asyncio.Event
         ),
         version="1",
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
     install_error_handlers(app)
     describe_errors(app)
