@@ -126,10 +126,20 @@ async def test_signing_a_device_out_closes_its_sessions(reason: SignOutReason, c
         assert await laptop.request("ping", x=1) == {"x": 1}
 
 
+async def test_a_session_that_an_old_token_opened_before_the_sign_out_was_known_ends() -> None:
+    async with gateway() as edge:
+        token = edge.token(device=PHONE)
+        await edge.clock.advance(5)
+        phone = edge.dial(f"token={token}")
+        await phone.next("welcome")
+        await presence_says(edge, out(at_s=1))
+        assert await phone.closed() == 3502
+
+
 async def test_sessions_that_were_opened_after_the_sign_out_stay() -> None:
     async with gateway() as edge:
         await edge.clock.advance(5)
-        phone = await edge.connect(device=PHONE)
+        phone = await edge.connect(device=PHONE)  # by a token of this moment
         await presence_says(edge, out(at_s=1))
         assert await phone.request("ping", x=1) == {"x": 1}
 
