@@ -97,6 +97,10 @@ async def test_a_number_finds_what_one_is_in_or_may_join(world: GroupWorld) -> N
     numbers = {each: (await world.history.record(each)).number for each in (opened, closed, GROUP)}
     for user, room in ((ALICE, closed), (BOB, opened), (EVE, GROUP)):
         assert await world.history.conversation_numbered(user, numbers[room]) == room
+    club = replace(create_group(room=ConversationId("club")), join=JoinRule.OPEN)
+    await world.create(club)
+    number = (await world.history.record(club.conversation_id)).number
+    assert await world.history.conversation_numbered(UserId("anybody"), number) == club.conversation_id
     for user, number in ((BOB, numbers[closed]), (EVE, numbers[opened]), (ALICE, 99), (ALICE, 0), (ALICE, 2**80)):
         with pytest.raises(NotFound):
             await world.history.conversation_numbered(user, number)

@@ -145,3 +145,14 @@ async def test_an_operator_sees_a_conversation(asked: Asked) -> None:
     times = (shown["created_at"], shown["last_message"]["created_at"], shown["watermarks"][1]["read_at"])
     assert times == (rfc3339(START),) * 3
     assert (await asked.client.get("/admin/conversations/none")).status_code == 404
+
+
+async def test_an_operator_sees_what_became_of_a_message(asked: Asked) -> None:
+    [message] = (await asked.direct.messages(BOB, DIRECT, before=2, after=None, limit=1)).messages
+    response = await asked.client.get(f"/admin/messages/{message.id}/timeline")
+    assert response.status_code == 200
+    shown = response.json()
+    assert (shown["message_id"], shown["seq"]) == (message.id, 1)
+    assert shown["steps"][0] == {"step": "stored", "at": rfc3339(START), "process": "history"}
+    assert {"step": "read", "at": rfc3339(START), "user_id": BOB} in shown["steps"]
+    assert (await asked.client.get("/admin/messages/none/timeline")).status_code == 404

@@ -54,6 +54,14 @@ async def test_who_was_removed_while_away_gets_what_led_up_to_it_once(world: Gro
     assert (await world.sync(BOB, since))[0] == ()
 
 
+async def test_a_removal_long_ago_is_found_behind_everything_that_came_after(world: GroupWorld) -> None:
+    _, since = await world.sync(BOB, None)
+    await world.remove(BOB)
+    await world.send(*["after"] * 250)
+    ((changes,), _) = await world.sync(BOB, since)
+    assert (told(changes), changes.limited) == ([(2, "ConversationChanged")], False)
+
+
 async def test_who_was_removed_reads_nothing_any_more(world: GroupWorld) -> None:
     await world.send("one")
     await world.remove(BOB)
@@ -209,6 +217,15 @@ async def test_a_message_deleted_for_oneself_is_a_tombstone_to_oneself_alone(wor
     assert await world.history.unread(BOB) == {}
     ((other,), _) = await world.sync(ALICE, alices)
     assert told(other) == [(4, "ReactionChanged")]
+
+
+async def test_a_reaction_to_a_message_that_is_gone_is_not_told(world: GroupWorld) -> None:
+    _, since = await world.sync(BOB, None)
+    [message] = await world.send("text")
+    await world.react(message)
+    await world.delete(message, DeleteScope.EVERYONE)
+    ((changes,), _) = await world.sync(BOB, since)
+    assert told(changes) == [(2, "MessageStored"), (4, "MessageDeleted")]
 
 
 async def test_a_limited_page_that_begins_with_a_change_says_which_messages_are_before_it(world: GroupWorld) -> None:
