@@ -5,11 +5,11 @@ from datetime import datetime
 
 import msgspec
 
-from history.announcements import tombstone
 from history.permissions import refuse
 from history.reading import ChangeKind, Edit, Hiding, LoggedChange, LoggedMessage, Membership, Record
 from history.rules import MAX_NAMED
 from history.scene import Outcome, Scene
+from history.sight import tombstone
 from shared.commands import (
     Alteration,
     ChangeConversation,

@@ -1,13 +1,12 @@
 """The events by which everyone learns of a change, as it is published when it was made."""
 
-from datetime import datetime
 from typing import TypeVar
 
 import msgspec
 
 from history.reading import ChangeKind, LoggedChange, Record
+from history.sight import tombstone
 from history.views import state
-from shared.commands import EMPTY_OBJECT
 from shared.events import (
     ConversationChange,
     ConversationChanged,
@@ -71,20 +70,6 @@ def _reaction(change: LoggedChange) -> ReactionChanged:
         emoji=change.emoji,
         removed=change.removed,
         audience=(),
-    )
-
-
-def tombstone(message: Message, *, version: int, at: datetime) -> Message:
-    """Give what is left of a deleted message: its place, and whose it was."""
-    return msgspec.structs.replace(
-        message,
-        version=version,
-        content="",
-        metadata=EMPTY_OBJECT,
-        mentions=(),
-        reactions={},
-        edited_at=None,
-        deleted_at=at,
     )
 
 
