@@ -8,7 +8,7 @@ from gateway.directory import Directory
 from gateway.ingress import Ingress
 from gateway.rest.asking import alter, ask
 from gateway.rest.callers import Caller
-from gateway.rest.fields import Cursor, Limit
+from gateway.rest.fields import Cursor, IdempotencyKey, Limit
 from gateway.rest.places import ThatConversation
 from gateway.rest.refusals import refusal
 from gateway.rest.requests import ConversationPatch, ConversationWish
@@ -20,7 +20,7 @@ from shared.errors import Invalid, InvalidField
 from shared.events import ConversationCreated
 from shared.history_api import HistoryQueries
 from shared.http import StructResponse
-from shared.ids import ConversationId, MessageId, NewId, UserId, direct_conversation_id
+from shared.ids import ConversationId, MessageId, NewId, UserId, direct_conversation_id, keyed_conversation_id
 
 _NAMED = (ConversationKind.CHANNEL, ConversationKind.SPACE)
 
@@ -98,10 +98,13 @@ def making_router(*, directory: Directory, shown: Shown, ingress: Ingress, new_i
         status_code=201,
         responses=returns(s200=ConversationView, s201=ConversationView, errors=(400, 403, 404, 413, 422)),
     )
-    async def create_conversation(wish: ConversationWish, caller: Caller) -> Response:
-        """Make a conversation; 200 where a direct one was there already."""
+    async def create_conversation(
+        wish: ConversationWish, caller: Caller, idempotency_key: IdempotencyKey = None
+    ) -> Response:
+        """Make a conversation; 200 where it was there already: a direct one, or one made with this key."""
+        new = keyed_conversation_id(caller.user_id, idempotency_key) if idempotency_key else ConversationId(new_id())
         parent_id = await directory.conversation(caller.user_id, wish.parent_id) if wish.parent_id else None
-        outcome = await ask(ingress, _creation(wish, caller.user_id, parent_id, new_id))
+        outcome = await ask(ingress, _creation(wish, caller.user_id, parent_id, new))
         if not isinstance(outcome, ConversationCreated):
             return refusal(outcome)
         view = await shown.one(caller.user_id, outcome.conversation_id)
@@ -123,14 +126,14 @@ def making_router(*, directory: Directory, shown: Shown, ingress: Ingress, new_i
 
 
 def _creation(
-    wish: ConversationWish, creator_id: UserId, parent_id: ConversationId | None, new_id: NewId
+    wish: ConversationWish, creator_id: UserId, parent_id: ConversationId | None, new: ConversationId
 ) -> CreateConversation:
     others = {UserId(member) for member in wish.member_ids} - {creator_id}
     metadata = _metadata(wish.metadata)
     if wish.kind is ConversationKind.DIRECT:
         conversation_id = direct_conversation_id(creator_id, _only(others, wish))
     else:
-        conversation_id = ConversationId(new_id())
+        conversation_id = new
         _check_form(wish)
     return CreateConversation(
         conversation_id=conversation_id,

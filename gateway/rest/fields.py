@@ -5,7 +5,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from fastapi import Path, Query
+from fastapi import Header, Path, Query
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gateway.content import MAX_EMOJI
@@ -78,6 +78,7 @@ EmojiPath = Annotated[
     Path(min_length=1, max_length=MAX_EMOJI, description="percent-encoded"),
     AfterValidator(_in_utf8),
 ]
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=128)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 Cursor = Annotated[str | None, Query(max_length=MAX_CURSOR_CHARS, description="next_cursor of the page before")]
 Before = Annotated[int | None, Query(ge=1, le=MAX_SEQ, description="the page just before this seq")]

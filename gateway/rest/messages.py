@@ -1,8 +1,6 @@
 """Messages over REST, for programs without a socket: read, send."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 
 from gateway.content import check_content, check_type, encode_metadata
 from gateway.dialects.base import Accepted
@@ -10,7 +8,7 @@ from gateway.directory import Directory
 from gateway.ingress import Ingress
 from gateway.rest.asking import ask
 from gateway.rest.callers import Caller
-from gateway.rest.fields import After, Before, Limit
+from gateway.rest.fields import After, Before, IdempotencyKey, Limit
 from gateway.rest.places import ThatConversation, message_id_of
 from gateway.rest.refusals import refusal
 from gateway.rest.requests import MessageWish
@@ -24,7 +22,6 @@ from shared.history_api import HistoryQueries
 from shared.http import StructResponse
 from shared.ids import ConversationId, MessageId, NewId, UserId
 
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=128)]
 _PATH = "/conversations/{conversation_id}/messages"
 
 

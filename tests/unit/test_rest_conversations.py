@@ -53,6 +53,17 @@ async def test_a_group_channel_or_space_is_made_with_its_maker_in_it(wish: dict[
         assert (command.join, command.history) == (wish.get("join"), wish.get("history"))
 
 
+async def test_a_conversation_made_again_with_the_same_key_is_the_same() -> None:
+    async with gateway() as edge, caller(edge) as http:
+        knows(edge, MADE)
+        ids = []
+        for key in ("k-1", "k-1", "k-2"):
+            asking = http.post("/v1/conversations", json={"kind": "group"}, headers={"Idempotency-Key": key})
+            command, _ = await played(edge, CreateConversation, asking, created(MADE, ConversationKind.GROUP))
+            ids.append(command.conversation_id)
+        assert ids[0] == ids[1] != ids[2]
+
+
 async def test_each_conversation_made_has_an_id_of_its_own_that_is_no_number() -> None:
     async with gateway() as edge, caller(edge) as http:
         knows(edge, MADE)
