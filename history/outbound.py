@@ -70,9 +70,8 @@ class Outbound:
         if is_answer and isinstance(error, (Unroutable, QueueFull)):
             log.debug("answer_not_taken", envelope_id=cause_id, error=str(error))
             self.unanswered.add(cause_id)
-        elif (
-            isinstance(error, QueueFull) and route.exchange is not COMMANDS
-        ):  # the ladder would tell the sender that a stored message has failed
+        elif isinstance(error, QueueFull) and route.exchange is not COMMANDS:
+            # the ladder would tell the sender that a stored message has failed
             self._failures[cause_id] = BrokerUnavailable(error.message)
         elif isinstance(error, WarrenError):
             self._failures[cause_id] = error
