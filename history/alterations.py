@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from history.permissions import refuse
-from history.reading import ChangeKind, Edit, Hiding, LoggedChange, LoggedMessage, Membership, Record
+from history.reading import MAX_EDITS, ChangeKind, Edit, Hiding, LoggedChange, LoggedMessage, Membership, Record
 from history.rules import MAX_NAMED
 from history.scene import Outcome, Scene
 from history.sight import tombstone
@@ -26,8 +26,6 @@ from shared.errors import WarrenError
 from shared.events import Message
 from shared.history_api import Watermark
 from shared.ids import UserId
-
-MAX_EDITS = 100  # kept of a message: with the longest content they are a tenth of what a document may have
 
 
 def decide(command: Alteration, scene: Scene, at: datetime) -> Outcome | WarrenError | None:

@@ -13,6 +13,8 @@ from shared.events import Message
 from shared.history_api import Watermark
 from shared.ids import ConversationId, GatewayId, MessageId, UserId
 
+MAX_EDITS = 100  # kept of a message: with the longest content they are a tenth of what a document may have
+
 
 @dataclass(frozen=True, slots=True)
 class Membership:

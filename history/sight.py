@@ -1,13 +1,13 @@
 """What one member may see of a conversation: its window, and messages as they are to that member."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
 from msgspec.structs import replace as with_fields
 
-from history.reading import ChangeKind, Edit, Hiding, Logged, LoggedChange, LoggedMessage, Membership
+from history.reading import MAX_EDITS, ChangeKind, Edit, Hiding, Logged, LoggedChange, LoggedMessage, Membership
 from shared.commands import EMPTY_OBJECT
 from shared.events import Message
 from shared.ids import UserId
@@ -77,13 +77,14 @@ def _as_of(version: int, logged: LoggedMessage) -> LoggedMessage:
     return replace(logged, message=message, hidings=hidings)
 
 
-def _before(edit: Edit, message: Message, edits: Iterable[Edit]) -> Message:
+def _before(edit: Edit, message: Message, edits: Sequence[Edit]) -> Message:
     earlier = [each.at for each in edits if each.version < edit.version]
+    forgotten = not earlier and len(edits) >= MAX_EDITS  # there may have been earlier ones
     return with_fields(
         message,
-        content=edit.content,
-        metadata=edit.metadata,
-        mentions=edit.mentions,
+        content="" if forgotten else edit.content,
+        metadata=EMPTY_OBJECT if forgotten else edit.metadata,
+        mentions=() if forgotten else edit.mentions,
         reactions={},  # who had reacted by then is not kept
         edited_at=earlier[-1] if earlier else None,
     )

@@ -6,9 +6,9 @@ from msgspec.structs import replace
 from history.timeline import time_of
 from shared.commands import ConversationKind, JoinRule, Role, Stage
 from shared.errors import Invalid, NotAMember, NotFound
-from shared.history_api import Receipt
+from shared.history_api import MemberList, Receipt, SyncQuery
 from shared.ids import ConversationId, GatewayId, MessageId, UserId, new_id
-from tests.fakes.history_commands import ALICE, BOB, EVE, GROUP, acknowledge, create_group, send
+from tests.fakes.history_commands import ALICE, BOB, DIRECT, EVE, GROUP, acknowledge, create_group, send
 from tests.fakes.history_world import GroupWorld
 
 SPACE = ConversationId("space")
@@ -17,6 +17,21 @@ SPACE = ConversationId("space")
 @pytest.fixture
 async def world() -> GroupWorld:
     return await GroupWorld.made()
+
+
+async def test_strangers_are_told_nothing(world: GroupWorld) -> None:
+    await world.store.append([send("c1", to=BOB)], at=world.clock.now(), repeated=False)
+    none = ConversationId("none")
+    for user, room, error in ((EVE, DIRECT, NotAMember), (EVE, none, NotFound), (UserId("x"), GROUP, NotAMember)):
+        with pytest.raises(error):
+            await world.history.conversation(user, room)
+        with pytest.raises(error):
+            await world.history.messages(user, room, before=None, after=None, limit=1)
+    with pytest.raises(NotFound):
+        await world.history.members(none)
+    assert await world.history.members(DIRECT) == MemberList(version=0, since={ALICE: 0, BOB: 0})
+    answer = await world.history.sync(SyncQuery(user_id=EVE, versions={DIRECT: 0}))
+    assert [each.conversation.id for each in answer.conversations] == [GROUP]
 
 
 # --- members and receipts

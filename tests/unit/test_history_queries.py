@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from history.paging import MAX_PAGE_BYTES
 from history.queries import StoredHistory
 from history.reading import Record
-from shared.errors import Invalid, NotAMember, NotFound
+from shared.errors import Invalid
 from shared.events import ConversationChanged, MessageStored
-from shared.history_api import MAX_PAGE, Changes, MemberList, SyncAnswer, SyncQuery
+from shared.history_api import MAX_PAGE, Changes, SyncAnswer, SyncQuery
 from shared.ids import ConversationId, UserId, direct_conversation_id
 from shared.position import SETTLE, Position, Verdict
 from tests.fakes.clock import FakeClock
@@ -387,20 +387,3 @@ async def test_a_page_of_messages_says_whether_there_are_more() -> None:
         await page(3, 2)
     with pytest.raises(Invalid):
         await page(2**64, None)
-
-
-async def test_strangers_are_told_nothing() -> None:
-    world = World()
-    await world.send()
-    none = ConversationId("none")
-    with pytest.raises(NotAMember):
-        await world.history.conversation(EVE, DIRECT)
-    with pytest.raises(NotAMember):
-        await world.history.messages(EVE, DIRECT, before=None, after=None, limit=1)
-    with pytest.raises(NotFound):
-        await world.history.conversation(EVE, none)
-    with pytest.raises(NotFound):
-        await world.history.members(none)
-    assert await world.history.members(DIRECT) == MemberList(version=0, since={ALICE: 0, BOB: 0})
-    answer = await world.history.sync(SyncQuery(user_id=EVE, versions={DIRECT: 0}))
-    assert answer.conversations == ()

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from history.paging import MAX_PAGE_BYTES
-from history.reading import Tip
+from history.reading import MAX_EDITS, Tip
 from shared.commands import DeleteScope, HistoryRule, Role
 from shared.errors import NotAMember
 from shared.events import ConversationChanged, MessageDeleted, MessageEdited, MessageStored, ReactionChanged
@@ -52,6 +52,18 @@ async def test_who_was_removed_while_away_gets_what_led_up_to_it_once(world: Gro
     assert (await world.sync(BOB, since))[0] == ()
     await world.clock.advance(3600)
     assert (await world.sync(BOB, since))[0] == ()
+
+
+async def test_what_was_said_then_is_not_made_up_once_it_is_forgotten(world: GroupWorld) -> None:
+    _, since = await world.sync(BOB, None)
+    [message] = await world.send("then")
+    await world.remove(BOB)
+    for n in range(MAX_EDITS + 1):
+        await world.edit(message, f"later {n}")
+    ((changes,), _) = await world.sync(BOB, since)
+    stored = changes.events[0]
+    assert isinstance(stored, MessageStored)
+    assert stored.message.content == ""
 
 
 async def test_a_removal_long_ago_is_found_behind_everything_that_came_after(world: GroupWorld) -> None:
