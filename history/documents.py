@@ -19,7 +19,7 @@ behind it. `metadata` is text: any JSON a client may write fits there, whatever 
 `member_ids`: its members are those of `members` that have not left.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -341,23 +341,14 @@ def watermark_of(document: Document) -> Watermark:
     )
 
 
-def last_of_each(conversation_ids: Collection[ConversationId]) -> list[Document]:
-    """Ask for each conversation's last message, as `last`.
-
-    Sorted as the index is and grouped by its prefix, so that MongoDB jumps from one conversation's end to the next's.
-    """
-    return [
-        {"$match": {"conversation_id": {"$in": list(conversation_ids)}, "seq": {"$gt": 0}}},
-        {"$sort": {"conversation_id": -1, "seq": -1}},
-        {"$group": {"_id": "$conversation_id", "last": {"$first": "$$ROOT"}}},
-    ]
-
-
 TIP_FIELDS = ("seq", "after_seq", "version", "created_at", "at")
 
 
 def ends_of_logs(conversation_ids: Collection[ConversationId]) -> list[Document]:
-    """Ask for each conversation's last entry, in the same way."""
+    """Ask for what a tip is read from, of each conversation's last entry.
+
+    Sorted as the index is and grouped by its prefix, so that MongoDB jumps from one conversation's end to the next's.
+    """
     return [
         {"$match": {"conversation_id": {"$in": list(conversation_ids)}}},
         {"$sort": {"conversation_id": -1, "version": -1}},
@@ -371,12 +362,3 @@ def tip_of(document: Document) -> Tip:
     if seq is None:
         return Tip(document["after_seq"], document["version"], document["at"])
     return Tip(seq, document["version"], document["created_at"])
-
-
-def unread_count(user_id: UserId, after: Mapping[ConversationId, int]) -> list[Document]:
-    """Ask how many messages of others follow a seq, by conversation."""
-    each = [{"conversation_id": conversation_id, "seq": {"$gt": seq}} for conversation_id, seq in after.items()]
-    return [
-        {"$match": {"$or": each, "sender_id": {"$ne": user_id}}},
-        {"$group": {"_id": "$conversation_id", "unread": {"$sum": 1}}},
-    ]

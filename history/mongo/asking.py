@@ -13,10 +13,7 @@ WITHOUT_EDITS: Document = {"edits": 0}  # what a message said before is as long 
 
 
 def ends(conversation_ids: Collection[ConversationId]) -> list[Document]:
-    """Ask for each conversation's last entry, as `last`.
-
-    Sorted as the index is and grouped by its prefix, so that MongoDB jumps from one conversation's end to the next's.
-    """
+    """Ask for each conversation's last entry, as `last`; MongoDB jumps from one to the next, as for `ends_of_logs`."""
     return [
         {"$match": {"conversation_id": {"$in": list(conversation_ids)}}},
         {"$sort": {"conversation_id": -1, "version": -1}},
