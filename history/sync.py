@@ -124,7 +124,7 @@ class SyncReader:
         events = await self._events(place.id, newest, sight)
         count, size = fitting(_bytes(event) for event in reversed(events))
         shown, first = events[-count:], newest[-count]
-        skipped = had is not None and 0 < had < member.since_version  # they were away in between
+        skipped = _lacks_before(entries[0], had, floor)
         return Page(
             version=member.left_version or entries[-1].version,
             events=tuple(event for event in shown if event is not None),
@@ -194,6 +194,16 @@ def _changes(conversation: Conversation, page: Page) -> Changes:
         limited=page.before is not None,
         before=page.before,
     )
+
+
+def _lacks_before(first: Logged, had: int | None, floor: datetime) -> bool:
+    """Tell whether there is more between what a reader had and the first entry: they were away, or it has expired.
+
+    Who had nothing lacks nothing: what is left of the log is all there is.
+    """
+    if had is not None:
+        return 0 < had < first.version - 1
+    return floor > EPOCH and first.previous_at is not None and first.previous_at > floor
 
 
 def _seq_at(entry: Logged) -> int:
