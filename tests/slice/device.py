@@ -92,7 +92,9 @@ class Device:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way, or nothing can come of it."""
-        return self.link is None or self.link.is_paused or not (self._asked or self.reader.syncing)
+        return (
+            self.link is None or self.link.is_paused or not (self._asked or self.reader.syncing or self.reader.behind)
+        )
 
     def connect(self, *, resume: bool = True) -> None:
         """Connect and sync; without `resume` the server is told only by the sync what is had already."""
@@ -121,6 +123,8 @@ class Device:
         frames = self.link.take()
         for frame in frames:
             self._take(frame)
+        if self.reader.behind:
+            self.sync()
         if not frames and self.link.is_closed:
             self._lost()
             return True
@@ -159,7 +163,7 @@ class Device:
         if frame["type"] == "reply":
             self._fetch(self.reader.page(asked.room_id, frame["data"]))
         elif frame["error"]["code"] in GONE:
-            self.reader.no_page(asked.room_id)
+            self.reader.no_page(asked.room_id, refused=True)
         else:
             assert frame["error"]["code"] == "unavailable", frame
             self._ask("history", asked)

@@ -25,6 +25,8 @@ class Room:
     state: Frame | None = None
     marks: dict[tuple[str, str], int] = field(default_factory=dict)
     removed: bool = False
+    cut_off: bool = False  # pages were wanted and refused
+    first_seq: int = 1  # as the last sync said
     unbroken: bool = True  # each message's seq must be the next one
     fetching: bool = False
     meanwhile: list[Frame] = field(default_factory=list)  # entries since pages were asked for, not all of them in those
@@ -45,6 +47,7 @@ class Reader:
         self.since: str | None = None
         self.rooms: dict[str, Room] = {}
         self.syncing = False
+        self.behind = False  # entries were left out: a sync is to be asked for, and what comes until its end held back
         self._fresh: dict[str, int] = {}  # versions beyond `since`
         self._held: list[Frame] = []  # entries pushed before the sync's end
         self._changes: list[Frame] = []
@@ -58,9 +61,9 @@ class Reader:
             case "receipt" if data["stage"] in ("delivered", "read"):
                 self._mark(data["conversation_id"], data["user_id"], data["stage"], data["seq"])
             case "lagged":
-                return [self._stale(data["conversation_id"], data.get("before"))]
+                self.behind = True
             case type_ if type_ in ENTRIES:
-                if self.syncing:
+                if self.syncing or self.behind:
                     self._held.append(frame)
                 else:
                     return self._next(frame)
@@ -80,28 +83,29 @@ class Reader:
     def start(self) -> Frame:
         """Begin to sync: gives what to ask. What is pushed until the end is held back."""
         self.syncing = True
+        self.behind = False
         self._changes = []
         return {"since": self.since, "conversations": dict(self._fresh)}
 
     def lost(self) -> None:
         """The connection is gone: the next sync brings what was held, and pages are to be asked for again."""
         self.syncing = False
+        self.behind = False
         self._held = []
 
     def sync(self, answer: Frame) -> Frame | list[Fetch]:
         """Take an answer: gives what to ask next, or at the end the pages to fetch."""
         self._changes.extend(answer["conversations"])
-        self.since = answer["since"]
-        self._fresh = {}
         if answer["has_more"]:
-            return {"since": self.since}
-        return self._synced()
-
-    def _synced(self) -> list[Fetch]:
+            return {"since": answer["since"]}
         self.syncing = False
+        self._fresh = {}
+        self.since = answer["since"]  # not before: what comes before it is had only now
         fetches: list[Fetch] = []
         for changes in self._changes:
             fetches += self._merge(changes)
+        if self.behind:  # anew, and what is held waits for that
+            return fetches
         held, self._held = self._held, []
         for frame in held:
             fetches += self._next(frame)
@@ -124,9 +128,10 @@ class Reader:
         for event in sorted(events, key=lambda event: _place(event)[1]):
             if _place(event)[1] > room.version:
                 self._apply(room_id, room, event)
-        self._had(room_id, room, changes["version"])
+        room.version = max(room.version, changes["version"])  # which `since` covers
         room.state = _state(view)
         room.removed = view["role"] is None
+        room.first_seq = view["first_seq"]
         for mark in view["watermarks"]:
             self._mark(room_id, mark["user_id"], "delivered", mark["delivered_seq"])
             self._mark(room_id, mark["user_id"], "read", mark["read_seq"])
@@ -146,9 +151,10 @@ class Reader:
         self.no_page(room_id)
         return []
 
-    def no_page(self, room_id: str) -> None:
+    def no_page(self, room_id: str, *, refused: bool = False) -> None:
         """Take note that there is no further page."""
         room = self.rooms[room_id]
+        room.cut_off = room.cut_off or refused
         room.fetching = False
         room.meanwhile.clear()
 

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tests.slice.comparison import assert_kept_alike, assert_same
 from tests.slice.device import Device, World
 from tests.slice.model import Frame, Reader
 
@@ -104,6 +105,9 @@ class Player:
         """Compare what each client holds with what one holds that asks for everything anew."""
         for device in tuple(self.devices):
             assert_same(device.reader, await self.fresh(device.user, 1 - device.via))
+        for one, other in itertools.combinations(self.devices, 2):
+            if one.user == other.user:
+                assert_kept_alike(one.reader, other.reader)
 
     async def fresh(self, user: str, via: int) -> Reader:
         """Read everything that is there for a user, as a client does that holds nothing."""
@@ -207,37 +211,3 @@ class Player:
     def _role(self, step: Step, device: Device) -> None:
         user, role = self.users[step.pick % len(self.users)], ("member", "admin", "owner")[step.pick % 3]
         self._call(device, "PUT", f"/v1/conversations/{self._room(step, device)}/members/{user}", {"role": role})
-
-
-def assert_same(stale: Reader, fresh: Reader) -> None:
-    """Compare what a client came to hold with what is there: the same, in every conversation that it may read."""
-    who = stale.user_id
-    assert set(fresh.rooms) <= set(stale.rooms), f"{who} knows nothing of {set(fresh.rooms) - set(stale.rooms)}"
-    for room_id, room in fresh.rooms.items():
-        held = stale.rooms[room_id]
-        assert held.removed == room.removed, f"{who} in {room_id}: removed {held.removed}, not {room.removed}"
-        expected, shown = room.view(), held.view()
-        if room.removed:
-            _assert_kept(f"{who}, once in {room_id}", shown, expected)
-            continue
-        window = {seq: message for seq, message in shown.items() if seq in expected or seq > min(expected, default=0)}
-        for seq in sorted(expected.keys() | window.keys()):
-            one, other = window.get(seq, {}), expected.get(seq, {})
-            differing = [name for name in {**one, **other} if one.get(name) != other.get(name)]
-            assert not differing, f"{who} in {room_id}, seq {seq}: " + ", ".join(
-                f"{name} is {one.get(name)!r}, not {other.get(name)!r}" for name in differing
-            )
-        if held.state is not None:
-            assert held.state == room.state, f"{who} in {room_id}"
-        members = {user for user, _ in room.marks}
-        marks = {mark: seq for mark, seq in held.marks.items() if mark[0] in members}
-        assert marks == room.marks, f"{who} in {room_id}"
-
-
-def _assert_kept(where: str, kept: dict[int, Frame], expected: dict[int, Frame]) -> None:
-    """Compare what is kept of a conversation one was removed from: later deletions may be missing, reactions differ."""
-    for seq, message in expected.items():
-        assert seq in kept, f"{where}: seq {seq} is missing"
-        if message["deleted_at"] is None:
-            same = ("id", "content", "metadata", "edited_at", "deleted_at")
-            assert [kept[seq][name] for name in same] == [message[name] for name in same], f"{where}, seq {seq}"
