@@ -24,6 +24,7 @@ from shared.history_wire import (
     Query,
 )
 from shared.http import StructResponse
+from shared.openapi import takes
 
 Q = TypeVar("Q", bound=Query)
 
@@ -83,7 +84,9 @@ def _serve(router: APIRouter, kind: type[Q], ask: Callable[[Q], Awaitable[object
     """Answer one kind of query at its path."""
     decoder = msgspec.json.Decoder(kind)
 
-    @router.post(kind.path, name=kind.__name__, summary=(kind.__doc__ or "").partition("\n")[0])
+    summary = (kind.__doc__ or "").partition("\n")[0]
+
+    @router.post(kind.path, name=kind.__name__, summary=summary, openapi_extra=takes(kind))
     async def answer(request: Request) -> StructResponse:
         try:
             query = decoder.decode(await request.body())

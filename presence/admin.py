@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import msgspec
 import structlog
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -10,11 +11,25 @@ from presence.store import PresenceStore, Standing
 from shared.clock import Clock
 from shared.http import ViewResponse
 from shared.ids import DeviceId, UserId
-from shared.presence_api import Presence, PresenceQueries
+from shared.openapi import answers
+from shared.presence_api import Device, Presence, PresenceQueries
 
 MAX_PAGE = 200
 
 log = structlog.get_logger()
+
+
+class OnlinePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Users who are connected, by user id."""
+
+    users: list[Presence]
+    next_cursor: UserId | None
+
+
+class Devices(msgspec.Struct, frozen=True, kw_only=True):
+    """The devices of a user."""
+
+    devices: tuple[Device, ...]
 
 
 def presence_router(store: PresenceStore, queries: PresenceQueries, *, clock: Clock) -> APIRouter:
@@ -24,15 +39,20 @@ def presence_router(store: PresenceStore, queries: PresenceQueries, *, clock: Cl
     @router.get(
         "/online",
         summary="Who is connected, the invisible too, by user id; `cursor` is the last user of the page before",
+        responses=answers(OnlinePage),
     )
     async def online(cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50) -> ViewResponse:
         page = await store.online(after=None if cursor is None else UserId(cursor), limit=limit + 1)
         users = [_connected(standing, clock) for standing in page[:limit]]
-        return ViewResponse({"users": users, "next_cursor": users[-1].user_id if len(page) > limit else None})
+        return ViewResponse(OnlinePage(users=users, next_cursor=users[-1].user_id if len(page) > limit else None))
 
-    @router.get("/users/{user_id}/devices", summary="The devices a user has signed in with, last seen first")
+    @router.get(
+        "/users/{user_id}/devices",
+        summary="The devices a user has signed in with, last seen first",
+        responses=answers(Devices),
+    )
     async def devices(user_id: str) -> ViewResponse:
-        return ViewResponse({"devices": await queries.devices(UserId(user_id))})
+        return ViewResponse(Devices(devices=await queries.devices(UserId(user_id))))
 
     @router.delete(
         "/users/{user_id}/devices/{device_id}",

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from shared.errors import ErrorBody
+from shared.json_schemas import REFERENCE, Schema, components, reference
 
 Responses: TypeAlias = dict[int | str, dict[str, Any]]
 
@@ -46,14 +47,13 @@ def _answer(struct: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def _written_out(struct: type[msgspec.Struct]) -> object:
-    [schema], named = msgspec.json.schema_components((struct,), ref_template="{name}")
-    return _without_references(schema, named)
+    return _without_references(reference(struct), components([struct]))
 
 
-def _without_references(part: object, named: dict[str, Any]) -> object:
+def _without_references(part: object, named: dict[str, Schema]) -> object:
     match part:
         case {"$ref": str(name)}:
-            return _without_references(named[name], named)
+            return _without_references(named[name.removeprefix(REFERENCE)], named)
         case dict():
             return {key: _without_references(value, named) for key, value in part.items()}
         case list():

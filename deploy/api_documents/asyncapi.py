@@ -1,7 +1,7 @@
 """The AsyncAPI 3 document of Warren: its socket and its broker."""
 
 from deploy.api_documents import broker, socket
-from deploy.api_documents.structs import Schema, components
+from shared.json_schemas import Schema, components
 
 _DESCRIPTION = (
     "The native socket of the gateway, for clients, and the messages of the broker, for the services. Made from the "

@@ -5,7 +5,6 @@ from typing import get_args
 
 import msgspec
 
-from deploy.api_documents.structs import Schema, one_of, reference
 from shared import commands, events
 from shared.broker.retry import (
     ATTEMPTS_HEADER,
@@ -36,6 +35,7 @@ from shared.broker.topology import (
 )
 from shared.envelope import Envelope
 from shared.ids import GatewayId
+from shared.json_schemas import Schema, one_of, reference
 
 _ASKED = (commands.CreateConversation, commands.SendMessage, *get_args(commands.Alteration), commands.Acknowledge)
 _LOG = get_args(events.Entry)

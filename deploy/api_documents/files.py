@@ -3,7 +3,7 @@
 import json
 
 from deploy.api_documents import asyncapi, openapi
-from deploy.api_documents.structs import Schema
+from shared.json_schemas import Schema
 
 
 async def render() -> dict[str, str]:

@@ -12,7 +12,6 @@ import gateway.wiring
 import history.wiring
 import presence.wiring
 from delivery.settings import DeliverySettings
-from deploy.api_documents.structs import Schema
 from gateway.settings import GatewaySettings
 from history.mongo.store import MongoMessageStore
 from history.settings import HistorySettings
@@ -23,6 +22,7 @@ from shared.broker.memory import MemoryBroker
 from shared.clock import SystemClock
 from shared.history_http import HttpHistory
 from shared.ids import new_id
+from shared.json_schemas import Schema
 from shared.presence_http import HttpPresence
 from shared.service import Service
 from shared.settings import DEVELOPMENT_SECRET, AdminSettings

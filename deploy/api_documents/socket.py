@@ -6,12 +6,12 @@ from typing import get_args
 
 import msgspec
 
-from deploy.api_documents.structs import Schema, one_of, reference
 from gateway.dialects import native_frames as frames
 from gateway.dialects import native_views as views
 from gateway.disconnects import Disconnect
 from gateway.views import AcceptedView, ChangedView, MessagesView, PresencesView, PresenceView, StoredView
 from shared.errors import ErrorBody, ErrorCode
+from shared.json_schemas import Schema, one_of, reference
 
 CHANNEL = "socket"
 _CHANNEL = {"$ref": f"#/channels/{CHANNEL}"}

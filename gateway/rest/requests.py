@@ -85,7 +85,7 @@ class ReceiptWish(BaseModel):
 class ProfilePatch(BaseModel):
     """What to change of one's profile: what is absent stays as it is, what is null is taken away."""
 
-    name: Name = Field("", description="cannot be taken away")
+    name: Name = Field(default_factory=str, description="cannot be taken away")
     username: Username | None = Field(None, description="unique, without regard to case")
     avatar_url: WebAddress | None = None
     bio: Text | None = Field(None, max_length=MAX_BIO_CHARS)
