@@ -1,6 +1,7 @@
 """Remove a user from history: what they said, their reactions, their name, their seats in groups."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 import structlog
@@ -10,13 +11,16 @@ from history.export import STRETCH, reactions_of, sent_by
 from history.reading import Record, Tip
 from history.store import MessageStore
 from shared.broker.api import Publisher
-from shared.broker.topology import Topology
+from shared.broker.topology import Route, Topology
 from shared.clock import Clock
 from shared.commands import ConversationKind, DeleteMessage, DeleteScope, RemoveMember, SetReaction
 from shared.envelope import Body, Envelope
+from shared.errors import Unavailable
 from shared.ids import MessageId, NewId, UserId
 
-POSTED = 200  # commands at once; the next ones wait until the broker has confirmed these
+POSTED = 200  # commands in the queues at once: messages that people send meanwhile wait behind them
+POLL_S = 0.05
+PATIENCE_S = 60.0  # with the shards; as long as an outage of theirs may last before it is said
 CONVERSATIONS = 200  # asked for at once
 
 log = structlog.get_logger()
@@ -32,8 +36,8 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
 class Erasures:
     """Erase users, by commands in the operator's name: so every member's clients learn of it as of any change.
 
-    The commands wait in the queues of the shards like others; until they are done, asking again finds the same.
-    After that it finds nothing. What is cut off is done by asking again.
+    The commands wait in the queues of the shards like others, never many at once. Until they are done, asking again
+    finds the same; after that it finds nothing. What is cut off is done by asking again.
     """
 
     def __init__(
@@ -46,8 +50,8 @@ class Erasures:
         self._new_id = new_id
 
     async def erase(self, user_id: UserId) -> Erased:
-        """Ask the shards to remove all of a user. Raises: StoreUnavailable, BrokerUnavailable, QueueFull."""
-        places = await self._store.places(user_id)
+        """Ask the shards to remove all of a user. Raises: Unavailable: the store, the broker, or the shards."""
+        places, posting = await self._store.places(user_id), _Posting()
         conversations = messages = 0
         for start in range(0, len(places), CONVERSATIONS):
             some = places[start : start + CONVERSATIONS]
@@ -55,24 +59,26 @@ class Erasures:
             records, tips = await self._store.records(ids), await self._store.tips(ids)
             for place in some:
                 if record := records.get(place.conversation_id):
-                    found = await self._erase_from(record, place, user_id, tips.get(record.id))
+                    found = await self._erase_from(posting, record, place, tips.get(record.id), user_id)
                     conversations += any(found)
                     messages += found[0]
         log.info("user_erased", user_id=user_id, conversations=conversations, messages=messages)
         return Erased(conversations=conversations, messages=messages)
 
-    async def _erase_from(self, record: Record, place: Place, user_id: UserId, tip: Tip | None) -> tuple[int, int]:
+    async def _erase_from(
+        self, posting: "_Posting", record: Record, place: Place, tip: Tip | None, user_id: UserId
+    ) -> tuple[int, int]:
         """Erase from one conversation; gives how many messages were there, and how much else."""
         await self._store.blank_name(record.id, user_id)
-        messages = await self._post(record, self._deletions(record, user_id))
+        messages = await self._post(posting, record, self._deletions(record, user_id))
         if not place.present:
             for after in range(0, tip.version if tip else 0, STRETCH):
                 await self._store.withdraw_reactions(record.id, user_id, after=after, until=after + STRETCH)
             return messages, 0
-        reactions = await self._post(record, self._withdrawals(record, user_id, tip))
+        reactions = await self._post(posting, record, self._withdrawals(record, user_id, tip))
         if record.kind is ConversationKind.DIRECT:
             return messages, reactions
-        return messages, reactions + await self._post(record, self._removal(record, user_id))
+        return messages, reactions + await self._post(posting, record, self._removal(record, user_id))
 
     async def _deletions(self, record: Record, user_id: UserId) -> AsyncIterator[Body]:
         async for sent in sent_by(self._store, record.id, user_id):
@@ -101,22 +107,57 @@ class Erasures:
             change_id=MessageId(self._new_id()), conversation_id=record.id, actor_id=None, user_id=user_id
         )
 
-    async def _post(self, record: Record, commands: AsyncIterator[Body]) -> int:
+    async def _post(self, posting: "_Posting", record: Record, commands: AsyncIterator[Body]) -> int:
         """Post commands to the shard of a conversation, in order; gives how many."""
-        count, waiting = 0, list[Body]()
+        count, page = 0, list[Body]()
         async for command in commands:
-            waiting.append(command)
+            page.append(command)
             count += 1
-            if len(waiting) == POSTED:
-                await self._publish(record, waiting)
-                waiting.clear()
-        if waiting:
-            await self._publish(record, waiting)
+            if len(page) == POSTED:
+                await self._publish(posting, record, page)
+                page.clear()
+        if page:
+            await self._publish(posting, record, page)
         return count
 
-    async def _publish(self, record: Record, commands: Sequence[Body]) -> None:
+    async def _publish(self, posting: "_Posting", record: Record, commands: Sequence[Body]) -> None:
+        if posting.count + len(commands) > POSTED:
+            await self._until_done(posting)
         at, envelopes = self._clock.now(), []
         for command in commands:
             id_ = self._new_id()
             envelopes.append(Envelope(id=id_, trace_id=id_, occurred_at=at, body=command))
-        await self._publisher.publish(self._topology.commands_route(record.id), envelopes)
+        route = self._topology.commands_route(record.id)
+        await self._publisher.publish(route, envelopes)
+        posting.note(route, commands)
+
+    async def _until_done(self, posting: "_Posting") -> None:
+        """Wait until the shards have deleted what was posted. Raises: Unavailable, if they do not."""
+        deadline = self._clock.monotonic() + PATIENCE_S
+        while not await self._is_done(posting):
+            if self._clock.monotonic() >= deadline:
+                raise Unavailable("The shards have not carried out what was posted yet; ask again later.")
+            await self._clock.sleep(POLL_S)
+        posting.clear()
+
+    async def _is_done(self, posting: "_Posting") -> bool:
+        found = await self._store.messages_by_id(posting.last.values())
+        return all(logged.message.deleted_at is not None for logged in found.values())
+
+
+@dataclass(slots=True)
+class _Posting:
+    """What an erasure has posted since the shards were known to be done."""
+
+    count: int = 0
+    last: dict[Route, MessageId] = field(default_factory=dict)  # the last message to be deleted by each shard
+
+    def note(self, route: Route, commands: Sequence[Body]) -> None:
+        self.count += len(commands)
+        for command in commands:
+            if isinstance(command, DeleteMessage):
+                self.last[route] = command.message_id
+
+    def clear(self) -> None:
+        self.count = 0
+        self.last.clear()

@@ -1,5 +1,6 @@
 """Operators export users, erase them, and set how long messages are kept."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -99,8 +100,7 @@ async def test_an_export_that_is_cut_off_lacks_its_end(office: Office) -> None:
 # --- erasure
 
 
-async def test_erasing_asks_the_shards_to_delete_and_to_remove(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasure, "POSTED", 2)  # more pages than one
+async def test_erasing_asks_the_shards_to_delete_and_to_remove(office: Office) -> None:
     answer = await office.http.post("/admin/users/alice/erase")
     assert (answer.status_code, answer.json()) == (202, {"conversations": 2, "messages": 4})
     deletions = [body for body in office.publisher.bodies if isinstance(body, DeleteMessage)]
@@ -108,6 +108,33 @@ async def test_erasing_asks_the_shards_to_delete_and_to_remove(office: Office, m
     assert len({each.message_id for each in deletions}) == len({each.change_id for each in deletions}) == 4
     removals = [body for body in office.publisher.bodies if isinstance(body, RemoveMember)]
     assert [(each.actor_id, each.user_id, each.conversation_id) for each in removals] == [(None, ALICE, GROUP)]
+
+
+async def test_an_erasure_lets_the_shards_do_what_is_posted_before_it_posts_more(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "POSTED", 2)
+    async with asyncio.TaskGroup() as tasks:
+        erasing = tasks.create_task(office.http.post("/admin/users/alice/erase"))
+        while not erasing.done():
+            await office.clock.advance(1)
+            waiting = office.publisher.bodies
+            assert len(waiting) <= 2
+            office.publisher.posted.clear()
+            for body in waiting:
+                assert isinstance(body, DeleteMessage | RemoveMember)
+                done(await office.store.alter(body, at=office.clock.now()))
+    assert erasing.result().json() == {"conversations": 2, "messages": 4}
+    assert all(not place.present for place in await office.store.places(ALICE) if place.conversation_id == GROUP)
+
+
+async def test_an_erasure_gives_up_on_shards_that_do_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "POSTED", 2)
+    async with asyncio.TaskGroup() as tasks:
+        erasing = tasks.create_task(office.http.post("/admin/users/alice/erase"))
+        await office.clock.advance(erasure.PATIENCE_S + 1)
+    assert (erasing.result().status_code, erasing.result().json()["code"]) == (503, "unavailable")
+    assert len(office.publisher.posted) <= 2
 
 
 async def test_a_command_of_an_erasure_goes_to_the_shard_of_its_conversation(office: Office) -> None:
