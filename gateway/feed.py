@@ -122,6 +122,7 @@ class Feed:
         elif self.flow is not Flow.LIVE:
             self._hold(push)
         elif self._outbox.crowded:
+            self.lags = True
             self._fall_behind()
         else:
             verdict = self.position.judge_version(push.conversation_id, push.version, entry)
@@ -190,7 +191,6 @@ class Feed:
     def _fall_behind(self) -> None:
         metrics.LAGS.inc()
         self.flow = Flow.LAGGING
-        self.lags = True
         self._held.clear()
 
     def written(self) -> None:

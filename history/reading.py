@@ -241,9 +241,19 @@ class LogReader(Protocol):
     # --- messages and other entries
 
     async def entries(
-        self, conversation_id: ConversationId, *, after: int, floor: datetime, until: int | None, limit: int
+        self,
+        conversation_id: ConversationId,
+        *,
+        after: int,
+        floor: datetime,
+        until: int | None,
+        limit: int,
+        newest: bool = True,
     ) -> list[Logged]:
-        """Give the newest entries, in version order: those after a version and a time, up to and with `until`."""
+        """Give entries in version order: of those after a version and a time, up to and with `until`, the newest.
+
+        Or, where it is not the newest that are wanted, the first ones.
+        """
         ...
 
     async def messages(

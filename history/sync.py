@@ -26,11 +26,12 @@ MAX_EVENT_BYTES = 2**20  # as JSON, in one answer: it ends with the conversation
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The newest of the entries that a reader of one conversation lacks; with them they have it up to `version`."""
+    """Of the entries that a reader of one conversation lacks, a page; with it they have it up to `version`."""
 
     version: int
     events: tuple[Entry, ...] = ()
-    before: int | None = None  # set where there are more: the first seq that the page may hold
+    before: int | None = None  # set where there are more before it: the first seq that the page may hold
+    whole: bool = True  # False: there are more after it
     size: int = 0  # bytes
 
 
@@ -65,15 +66,16 @@ class SyncReader:
         if query.since is None:
             _forget_left(places, since)
         lacking = [place for place in places if _is_new(place, since)]
-        pages = await self._read(lacking, since)
+        pages = await self._read(lacking, since, oldest_first=query.oldest_first)
         views = await self._listing.views(query.user_id, {each: memberships[each] for each in pages})
         count, _ = fitting(size_of(views.get(each)) for each in pages)
         pages = dict(list(pages.items())[:count])
         since.versions.update((each, page.version) for each, page in pages.items())
-        if len(pages) < len(lacking):
+        later = [place for place in lacking if place.id not in pages or not pages[place.id].whole]
+        if later:
             answer = tuple(_changes(views[each], page) for each, page in pages.items() if each in views)
             if len(since.versions) > self._max_versions and not query.versions:  # who keeps their own keeps all
-                _shorten(since, places, min(settled, lacking[len(pages)].changed_at - MILLISECOND))
+                _shorten(since, places, min(settled, later[0].changed_at - MILLISECOND))
             return SyncAnswer(conversations=answer, since=since.token(), has_more=True)
         moved = await self._moved(query.user_id, memberships, since, pages.keys())
         marks = {place.id: Page(place.version) for place in places if place.id in moved}
@@ -97,39 +99,59 @@ class SyncReader:
 
     # --- one conversation
 
-    async def _read(self, lacking: Sequence[Place], since: Position) -> dict[ConversationId, Page]:
+    async def _read(
+        self, lacking: Sequence[Place], since: Position, *, oldest_first: bool
+    ) -> dict[ConversationId, Page]:
         """Read one answer's worth of entries."""
         pages: dict[ConversationId, Page] = {}
         events = size = 0
         for place in lacking[: self._max_conversations]:
             if events >= MAX_EVENTS or size >= MAX_EVENT_BYTES:
                 break
-            page = await self._page(place, since)
+            page = await self._page(place, since, oldest_first=oldest_first)
             pages[place.id] = page
             events += len(page.events)
             size += page.size
         return pages
 
-    async def _page(self, place: Place, since: Position) -> Page:
+    async def _page(self, place: Place, since: Position, *, oldest_first: bool) -> Page:
         had, member = since.versions.get(place.id), place.membership
         fresh = had is not None or member.joined_at > since.floor  # then the version says what is lacking, not the time
         after = max(had or 0, member.since_version)
         floor, until = EPOCH if fresh else since.floor, member.left_version
-        found = await self._store.entries(place.id, after=after, floor=floor, until=until, limit=MAX_PAGE + 1)
+        found = await self._store.entries(
+            place.id, after=after, floor=floor, until=until, limit=MAX_PAGE + 1, newest=not oldest_first
+        )
         sight = Sight.of(member)
         entries = sight.clip(found)
         if not entries:
             return Page(member.left_version or after)
+        skipped = _lacks_before(entries[0], had, floor)
+        if oldest_first and skipped:
+            return await self._page(place, since, oldest_first=False)
+        if oldest_first:
+            return await self._first(place, entries, sight)
         newest = entries[-MAX_PAGE:]
         events = await self._events(place.id, newest, sight)
         count, size = fitting(_bytes(event) for event in reversed(events))
         shown, first = events[-count:], newest[-count]
-        skipped = _lacks_before(entries[0], had, floor)
         return Page(
             version=member.left_version or entries[-1].version,
             events=tuple(event for event in shown if event is not None),
             before=_seq_at(first) if skipped or count < len(entries) else None,
             size=size,
+        )
+
+    async def _first(self, place: Place, entries: Sequence[Logged], sight: Sight) -> Page:
+        """Give as many of the entries as fit, from the first on."""
+        events = await self._events(place.id, entries[:MAX_PAGE], sight)
+        count, size = fitting(map(_bytes, events))
+        whole = count == len(entries)
+        return Page(
+            version=(place.membership.left_version if whole else None) or entries[count - 1].version,
+            events=tuple(event for event in events[:count] if event is not None),
+            size=size,
+            whole=whole,
         )
 
     async def _events(

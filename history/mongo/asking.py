@@ -12,6 +12,12 @@ from shared.ids import ConversationId, UserId
 WITHOUT_EDITS: Document = {"edits": 0}  # what a message said before is as long as the message, each time
 
 
+def log(conversation_id: ConversationId, *, after: int, until: int | None) -> Document:
+    """Ask for the entries of a log after a version, up to and with another."""
+    version = {"$gt": after} if until is None else {"$gt": after, "$lte": until}
+    return {"conversation_id": conversation_id, "version": version}
+
+
 def ends(conversation_ids: Collection[ConversationId]) -> list[Document]:
     """Ask for each conversation's last entry, as `last`; MongoDB jumps from one to the next, as for `ends_of_logs`."""
     return [

@@ -11,6 +11,7 @@ from history.documents import Document
 from history.mongo import asking
 from history.mongo.connection import MongoConnection
 from history.mongo.watermarks import NO_TRAILS
+from history.paging import EPOCH
 from history.reading import End, Logged, LoggedMessage, Membership, Record, Tip, Trail
 from shared.history_api import Watermark
 from shared.ids import ConversationId, MessageId, UserId
@@ -115,22 +116,43 @@ class MongoReader(MongoConnection):
     # --- messages and other entries
 
     async def entries(
-        self, conversation_id: ConversationId, *, after: int, floor: datetime, until: int | None, limit: int
+        self,
+        conversation_id: ConversationId,
+        *,
+        after: int,
+        floor: datetime,
+        until: int | None,
+        limit: int,
+        newest: bool = True,
     ) -> list[Logged]:
-        """Give the newest entries, read backwards until one that is had."""
-        version: Document = {"$gt": after} if until is None else {"$gt": after, "$lte": until}
+        """Give the newest entries, read backwards until one that is had; or, found like that, the first ones."""
+        asked = asking.log(conversation_id, after=after, until=until)
         fields = asking.WITHOUT_EDITS if until is None else None  # what was said before is for who has left
-        newest = self._messages.find({"conversation_id": conversation_id, "version": version}, fields)
-        newest = newest.sort("version", pymongo.DESCENDING).limit(limit)
-        entries: list[Logged] = []
         with self._asking():
-            async for document in newest.batch_size(min(limit, documents.READ_AHEAD)):
-                entry = documents.logged_of(document)
-                if entry.at <= floor:
-                    break
-                entries.append(entry)
-            await newest.close()
+            if newest:
+                return await self._newest(asked, fields, floor, limit)
+            if floor > EPOCH:
+                after = max(after, await self._had(asked, floor))
+                asked = asking.log(conversation_id, after=after, until=until)
+            found = self._messages.find(asked, fields).sort("version", pymongo.ASCENDING).limit(limit)
+            return [documents.logged_of(document) async for document in found]
+
+    async def _newest(self, asked: Document, fields: Document | None, floor: datetime, limit: int) -> list[Logged]:
+        found = self._messages.find(asked, fields).sort("version", pymongo.DESCENDING).limit(limit)
+        entries: list[Logged] = []
+        async for document in found.batch_size(min(limit, documents.READ_AHEAD)):
+            entry = documents.logged_of(document)
+            if entry.at <= floor:
+                break
+            entries.append(entry)
+        await found.close()
         return entries[::-1]
+
+    async def _had(self, asked: Document, floor: datetime) -> int:
+        """Give the version of the last entry up to a time; those after it are read over, and not sent."""
+        early = {"$or": [{"created_at": {"$lte": floor}}, {"at": {"$lte": floor}}]}
+        last = await self._messages.find_one({**asked, **early}, ["version"], sort=[("version", pymongo.DESCENDING)])
+        return 0 if last is None else int(last["version"])
 
     async def messages(
         self, conversation_id: ConversationId, *, before: int | None, after: int, limit: int, newest: bool

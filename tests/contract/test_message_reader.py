@@ -184,10 +184,16 @@ def told(entries: Sequence[Logged]) -> list[tuple[int, str]]:
 
 
 async def entries(
-    store: MessageStore, after: int = 0, floor: int = -1, until: int | None = None, limit: int = 99
+    store: MessageStore,
+    after: int = 0,
+    floor: int = -1,
+    until: int | None = None,
+    limit: int = 99,
+    *,
+    newest: bool = True,
 ) -> list[tuple[int, str]]:
     floor_at = START + floor * SECOND
-    return told(await store.entries(DIRECT, after=after, floor=floor_at, until=until, limit=limit))
+    return told(await store.entries(DIRECT, after=after, floor=floor_at, until=until, limit=limit, newest=newest))
 
 
 async def test_entries_are_the_newest_after_a_version_and_a_time_up_to_another(store: MessageStore) -> None:
@@ -204,6 +210,10 @@ async def test_entries_are_the_newest_after_a_version_and_a_time_up_to_another(s
     assert await entries(store, floor=3) == await entries(store, after=4) == []
     assert await entries(store, until=3) == log[:3]
     assert await entries(store, until=3, limit=1) == log[2:3]
+    assert await entries(store, limit=2, newest=False) == log[:2]
+    assert await entries(store, after=1, until=3, limit=1, newest=False) == log[1:2]
+    assert await entries(store, after=1, floor=1, limit=1, newest=False) == log[2:3]
+    assert await entries(store, floor=3, newest=False) == []
 
 
 async def test_an_entry_that_is_a_change_says_everything_of_it(store: MessageStore) -> None:

@@ -129,7 +129,14 @@ class FakeLogReader:
     # --- messages and other entries
 
     async def entries(
-        self, conversation_id: ConversationId, *, after: int, floor: datetime, until: int | None, limit: int
+        self,
+        conversation_id: ConversationId,
+        *,
+        after: int,
+        floor: datetime,
+        until: int | None,
+        limit: int,
+        newest: bool = True,
     ) -> list[Logged]:
         self._check()
         found = [
@@ -137,7 +144,7 @@ class FakeLogReader:
             for entry in self._conversations[conversation_id].log
             if entry.version > after and entry.at > floor and (until is None or entry.version <= until)
         ]
-        return found[-limit:]
+        return found[-limit:] if newest else found[:limit]
 
     async def messages(
         self, conversation_id: ConversationId, *, before: int | None, after: int, limit: int, newest: bool

@@ -6,7 +6,7 @@ from shared.events import SessionOpened, SessionsRouted
 from shared.history_api import SyncAnswer
 from shared.ids import SessionId
 from shared.position import Position
-from tests.fakes.clock import START
+from tests.fakes.clock import START, settle
 from tests.fakes.edge import gateway
 from tests.fakes.messages import ROOM, changes, stored
 
@@ -36,6 +36,20 @@ async def test_a_catch_up_in_parts_tells_history_how_far_it_has_come() -> None:
         assert (await bob.next("message"))["seq"] == 1
         since = Position.from_token(edge.history.asked[-1].since or "")
         assert (since.given, edge.history.asked[-1].versions) == (given, {ROOM: 1})
+
+
+async def test_only_a_client_that_reads_too_slowly_may_be_told_to_fetch_by_itself() -> None:
+    async with gateway(max_outbox_frames="16") as edge:
+        bob = await edge.connect()
+        [opened] = [event for event in await edge.announced() if isinstance(event, SessionOpened)]
+        await edge.tell(SessionsRouted(replica_id="r", session_ids=(opened.session.id,)))
+        assert edge.history.asked[-1].oldest_first
+        bob.stall()
+        await edge.deliver(*(stored(seq) for seq in range(1, 16)))
+        bob.resume()
+        await bob.next("message")
+        await settle()
+        assert not edge.history.asked[-1].oldest_first
 
 
 async def test_history_that_cannot_fill_a_gap_yet_is_asked_again_later_and_not_at_once() -> None:

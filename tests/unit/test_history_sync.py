@@ -12,7 +12,7 @@ from shared.errors import NotAMember
 from shared.events import ConversationChanged, MessageDeleted, MessageEdited, MessageStored, ReactionChanged
 from shared.history_api import Changes, SyncQuery
 from shared.ids import ConversationId, UserId
-from shared.position import SETTLE
+from shared.position import SETTLE, Position
 from tests.fakes.history_commands import ALICE, BOB, EVE, GROUP, acknowledge, create_group
 from tests.fakes.history_store import FakeMessageStore
 from tests.fakes.history_world import GroupWorld
@@ -247,6 +247,32 @@ async def test_a_limited_page_that_begins_with_a_change_says_which_messages_are_
         await world.edit(messages[n % 3], f"edit {n}")
     ((changes,), _) = await world.sync(BOB, since)
     assert (len(changes.events), changes.limited, changes.before) == (200, True, 4)
+
+
+async def test_oldest_first_nothing_is_left_out_and_the_rest_follows(world: GroupWorld) -> None:
+    _, since = await world.sync(BOB, None)
+    await world.send(*(f"m{n}" for n in range(450)))
+    sizes, contents, has_more = [], [], True
+    while has_more:
+        answer = await world.history.sync(SyncQuery(user_id=BOB, since=since, oldest_first=True))
+        [changes] = answer.conversations
+        sizes.append((len(changes.events), changes.limited, changes.version))
+        contents += [event.message.content for event in changes.events if isinstance(event, MessageStored)]
+        since, has_more = answer.since, answer.has_more
+    assert sizes == [(200, False, 201), (200, False, 401), (50, False, 451)]
+    assert contents == [f"m{n}" for n in range(450)]
+
+
+async def test_oldest_first_begins_after_what_was_had_by_its_time(world: GroupWorld) -> None:
+    await world.send(*(f"old {n}" for n in range(300)))
+    await world.clock.advance(SETTLE.total_seconds() + 1)
+    _, since = await world.sync(BOB, None)
+    await world.send(*(f"new {n}" for n in range(250)))
+    floor = Position(Position.from_token(since).floor).token()
+    [changes] = (await world.history.sync(SyncQuery(user_id=BOB, since=floor, oldest_first=True))).conversations
+    first = changes.events[0]
+    assert isinstance(first, MessageStored)
+    assert (first.message.content, len(changes.events), changes.limited) == ("new 0", 200, False)
 
 
 # --- lists and counts
