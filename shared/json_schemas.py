@@ -66,7 +66,7 @@ class _Writer:
     def _field(self, field: inspect.Field) -> Schema:
         schema = self.schema(field.type)
         if field.encode_name == "metadata":
-            schema = {"type": ["object", "null"] if _is_optional(field.type) else "object"}
+            schema = {"type": "object" if field.required else ["object", "null"]}
         if field.default is msgspec.NODEFAULT or field.default is None:
             return schema
         default = msgspec.json.decode(msgspec.json.encode(field.default))
