@@ -49,6 +49,7 @@ class Reader:
         self.syncing = False
         self.behind = False  # entries were left out: a sync is to be asked for, and what comes until its end held back
         self._fresh: dict[str, int] = {}  # versions beyond `since`
+        self._pushed: dict[str, int] = {}  # the last versions pushed on this connection
         self._held: list[Frame] = []  # entries pushed before the sync's end
         self._changes: list[Frame] = []
 
@@ -63,16 +64,24 @@ class Reader:
             case "lagged":
                 self.behind = True
             case type_ if type_ in ENTRIES:
+                self._check_order(frame)
                 if self.syncing or self.behind:
                     self._held.append(frame)
                 else:
                     return self._next(frame)
         return []
 
+    def _check_order(self, frame: Frame) -> None:
+        room_id, version = _place(frame)
+        last = self._pushed.get(room_id, 0)
+        assert version > last, f"{self.user_id} was told version {version} after {last}: {frame}"
+        self._pushed[room_id] = version
+
     def _next(self, frame: Frame) -> list[Fetch]:
         room_id, version = _place(frame)
         room = self.rooms.setdefault(room_id, Room())
-        assert version > room.version, f"{self.user_id} was told version {version} after {room.version}: {frame}"
+        if version <= room.version:  # had on an earlier connection: `since` alone need not say so
+            return []
         fetches = self._apply(room_id, room, frame)
         if self._joins(frame) and not room.fetching:  # older messages are not pushed
             fetches.append(self._stale(room_id, None))
@@ -92,6 +101,7 @@ class Reader:
         self.syncing = False
         self.behind = False
         self._held = []
+        self._pushed = {}
 
     def sync(self, answer: Frame) -> Frame | list[Fetch]:
         """Take an answer: gives what to ask next, or at the end the pages to fetch."""

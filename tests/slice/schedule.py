@@ -82,7 +82,7 @@ class Player:
             if step.do == "rest":
                 await self.quiet()
             elif step.do == "pass":
-                await self.world.passes((0.05, 0.3, 1, 6)[step.pick % 4])
+                await self.world.passes((0.05, 1, 6, 40)[step.pick % 4])
             elif step.do in self._steps:
                 self._steps[step.do](step, self.devices[step.who % len(self.devices)])
             else:

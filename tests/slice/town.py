@@ -1,13 +1,16 @@
 """The whole system in one loop as a `World` for schedules: two gateways with small outboxes, and faults by name."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 import httpx
 import msgspec
 from starlette.types import ASGIApp, Message
 
+from history.queries import StoredHistory
 from tests.fakes.clock import settle
 from tests.slice.model import Frame
 from tests.slice.sockets import FakeSocket
@@ -64,8 +67,35 @@ class GatedSocket(FakeSocket):
         self._open.set()
 
 
+class LateHistory:
+    """Answers as history does, some turns of the loop late: what happens meanwhile is not in the answer."""
+
+    def __init__(self, history: StoredHistory) -> None:
+        self._history = history
+        self._turns = itertools.cycle((0, 60, 3, 0, 20))
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
+        query = getattr(self._history, name)
+
+        async def ask(*args: object, **options: object) -> object:
+            await self._dawdle()
+            answer = await query(*args, **options)
+            await self._dawdle()
+            return answer
+
+        return ask
+
+    async def _dawdle(self) -> None:
+        for _ in range(next(self._turns)):
+            await asyncio.sleep(0)
+
+
 class TownWarren(Warren):
-    """Warren with small outboxes."""
+    """Warren with small outboxes, and a history that takes its time over answers."""
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        super().__init__(tasks)
+        self.history_queries = cast(StoredHistory, LateHistory(self.history_queries))
 
     def gateway_environ(self, name: str) -> dict[str, str]:
         return {**super().gateway_environ(name), **SMALL}
