@@ -115,16 +115,17 @@ class TrackSessions:
         await self._remind(changes.opened.values())
 
     async def _remind(self, opened: Iterable[Session]) -> None:
-        """Tell gateways of sessions that were opened with a token from before their device was signed out.
+        """Tell gateways when the devices of these sessions were signed out, those that ever were.
 
-        Such a one was let in while presence was away, or its gateway missed the news.
+        A token from before may have been let in while presence was away, or the gateway missed the news. How old a
+        session's token is the gateway knows: it leaves alone who signed in again.
         """
         sessions = [session for session in opened if not session.device.ephemeral]
         out_at = await self._store.signed_out({(session.user_id, session.device.id) for session in sessions})
         reminders: defaultdict[GatewayId, list[DeviceSignedOut]] = defaultdict(list)
         for session in sessions:
             at = out_at.get((session.user_id, session.device.id))
-            if at is not None and session.opened_at <= at:
+            if at is not None:
                 out = DeviceSignedOut(
                     user_id=session.user_id, device_id=session.device.id, reason=SignOutReason.KICKED, at=at
                 )

@@ -81,16 +81,16 @@ class _Listeners:
         self._new_id = new_id
 
     async def serve(self, identity: Identity, since: str | None, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one. Raises: Unavailable, RateLimited, before anything is answered."""
+        """Serve one. Raises: Unavailable, RateLimited, SignedOut, before anything is answered."""
         client = scope.get("client")
         address = client[0] if client else ""
         with self._door.connected(address) as crowded:
             _check(crowded or self._door.closed_to(identity.user_id))
             dialect = self._dialect()
             position, preface = await self._position(identity.user_id, since, dialect)
-            _check(
-                self._door.closed_to(identity.user_id)
-            )  # others came meanwhile; nothing is awaited from here to `serve`
+            await self._services.accounts.admit(identity, None)  # the device may have been signed out meanwhile
+            # Others may have come meanwhile; nothing is awaited from here to `serve`.
+            _check(self._door.closed_to(identity.user_id))
             stream = EventStream(receive, send, clock=self._services.clock, preface=preface)
             session = self._door.session(
                 identity, None, Beginning(position), dialect=dialect, address=address, transport=stream

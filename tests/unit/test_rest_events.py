@@ -13,7 +13,7 @@ from shared.history_api import SyncAnswer
 from shared.ids import ConversationId, DeviceId
 from shared.position import Position
 from shared.presence_api import Account
-from tests.fakes.clock import START
+from tests.fakes.clock import START, settle
 from tests.fakes.edge import Edge, gateway
 from tests.fakes.listener import Listener, listening, served
 from tests.fakes.messages import BOB, ROOM, changes, stored
@@ -171,6 +171,18 @@ async def test_a_signed_out_device_s_stream_ends_and_its_token_opens_no_other() 
         edge.presence.accounts[BOB] = Account(user_id=BOB, name="Bob", signed_out={DeviceId("phone"): at})
         refused = await http.get(f"/sse?token={token}")
         assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+
+
+async def test_a_sign_out_while_a_stream_is_opened_is_not_overlooked() -> None:
+    async with gateway() as edge, served(edge.app) as http, asyncio.TaskGroup() as tasks:
+        edge.history.gate.clear()
+        asking = tasks.create_task(http.get(f"/sse?token={edge.token(device='phone')}"))
+        while not edge.presence.asked_accounts:
+            await settle()
+        kicked = SignOutReason.KICKED
+        await edge.tell(DeviceSignedOut(user_id=BOB, device_id=DeviceId("phone"), reason=kicked, at=edge.clock.now()))
+        edge.history.gate.set()
+        assert (await asking).status_code == 401
 
 
 async def test_a_token_that_expires_ends_the_stream() -> None:
