@@ -1,8 +1,9 @@
 """What one client asks for: each request is carried out, and answered once where it wants an answer."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -171,9 +172,13 @@ class Requests:
                     self._naming.wait(wish, reply_to)
                 else:
                     self._carry_out(wish, reply_to)
-            case FetchHistory() | Synchronise() | Subscribe():
-                self.in_flight += 1
-                self._spawn(self._ask(wish, reply_to), "session.query")
+            case FetchHistory():
+                self._query(partial(self._fetch, wish, reply_to), reply_to)
+            case Synchronise():
+                self._query(partial(self._sync, wish, reply_to), reply_to)
+            case Subscribe(users=users):
+                more = self.watch.subscribe(users)  # at once: an `unsubscribe` that comes behind it takes it back
+                self._query(partial(self._subscribe, users, more, reply_to), reply_to)
             case Unsubscribe(users=users):
                 self.watch.unsubscribe(users)
                 self._answer(Presences(presences=()), reply_to)
@@ -260,16 +265,14 @@ class Requests:
         self._sync_by = self._services.clock.monotonic() + self._settings.sync_wait_s
         self._feed.await_sync(position)
 
-    async def _ask(self, wish: FetchHistory | Synchronise | Subscribe, reply_to: str | None) -> None:
+    def _query(self, ask: Callable[[], Awaitable[None]], reply_to: str | None) -> None:
+        self.in_flight += 1
+        self._spawn(self._ask(ask, reply_to), "session.query")
+
+    async def _ask(self, ask: Callable[[], Awaitable[None]], reply_to: str | None) -> None:
         try:
             async with self._services.history.turns_of(self._about.user_id):
-                match wish:
-                    case FetchHistory():
-                        await self._fetch(wish, reply_to)
-                    case Synchronise():
-                        await self._sync(wish, reply_to)
-                    case Subscribe(users=users):
-                        await self._subscribe(users, reply_to)
+                await ask()
         except WarrenError as error:
             self.refuse(error.body(), reply_to)
         finally:
@@ -283,9 +286,8 @@ class Requests:
         self.watch.opened(conversation_id, (watermark.user_id for watermark in page.watermarks))
         self._answer(page, reply_to)
 
-    async def _subscribe(self, users: tuple[UserId, ...], reply_to: str | None) -> None:
-        """Watch first, then ask: what changes in between is told."""
-        more = self.watch.subscribe(users)
+    async def _subscribe(self, users: tuple[UserId, ...], more: Set[UserId], reply_to: str | None) -> None:
+        """Ask about users who are watched already, so that what changes in between is told; `more`: for this alone."""
         before = self._services.watchers.told(users)
         try:
             presences = await self._services.presence.presence_of(users)

@@ -85,6 +85,19 @@ async def test_after_unsubscribing_nothing_is_told() -> None:
         assert told(bob) == [("carol", "online")]
 
 
+async def test_frames_that_do_not_wait_for_answers_take_effect_in_their_order() -> None:
+    async with gateway() as edge:
+        bob = await edge.connect()
+        edge.presence.gate.clear()
+        bob.send_frame("subscribe", users=["alice", "carol"])
+        bob.send_frame("unsubscribe", users=["alice"])
+        await settle()
+        edge.presence.gate.set()
+        await settle()
+        await tell(edge, changed(ALICE, "online"), changed(UserId("carol"), "online"))
+        assert told(bob) == [("carol", "online")]
+
+
 async def test_more_users_than_allowed_are_refused_and_those_before_stay() -> None:
     async with gateway() as edge:
         bob = await edge.connect()
