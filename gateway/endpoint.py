@@ -17,7 +17,7 @@ from gateway.requests import Beginning, Services
 from gateway.session import MAX_BAD_FRAMES, Session
 from gateway.transport import WebSocket
 from shared.auth import Authenticator, Identity
-from shared.errors import Invalid, SignedOut, TokenExpired, Unauthenticated, Unavailable
+from shared.errors import Invalid, RateLimited, SignedOut, TokenExpired, Unauthenticated, Unavailable
 from shared.ids import UserId
 from shared.position import Position
 from shared.presence_api import Account
@@ -117,6 +117,7 @@ class Endpoint:
         """Let the client in. Raises: _Refused, _Gone."""
         self._check_room(None)
         identity, hello, reply_to = await self._shake_hands(connection)
+        self._check_rate(connection, identity.user_id, reply_to)
         self._check_room(identity.user_id)
         beginning = await self._beginning(connection, identity.user_id, hello)
         account = await self._admit(connection, identity, hello, reply_to)
@@ -144,6 +145,13 @@ class Endpoint:
         closed = self._door.closed_to(user_id)
         if closed is not None:
             raise _Refused(closed)
+
+    def _check_rate(self, connection: _Connection, user_id: UserId, reply_to: str | None) -> None:
+        """Count the connection as a command: it asks history and presence, and everybody hears of it."""
+        try:
+            self._services.limiter.spend(user_id)
+        except RateLimited as error:
+            raise _Refused(Disconnect.CROWDED, connection.dialect.refuse(error.body(), reply_to=reply_to)) from error
 
     async def _shake_hands(self, connection: _Connection) -> tuple[Identity, Hello, str | None]:
         try:

@@ -154,8 +154,8 @@ async def test_no_more_than_the_allowed_requests_are_read_ahead() -> None:
 
 
 async def test_a_user_over_the_rate_is_told_when_to_come_back() -> None:
-    async with gateway(rate_per_s="1", rate_burst="1") as edge:
-        bob = await edge.connect()
+    async with gateway(rate_per_s="1", rate_burst="2") as edge:
+        bob = await edge.connect()  # which counts, too
         bob.send_frame("send", conversation_id="room", client_id="c1")
         error = await bob.refused("send", conversation_id="room", client_id="c2")
         assert (error["code"], error["retry_after_ms"]) == ("rate_limited", 1000)
