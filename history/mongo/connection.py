@@ -19,6 +19,7 @@ from shared.errors import StoreUnavailable
 from shared.ids import ConversationId
 from shared.settings import MongoSettings
 
+CLOSING_S = 1.0  # the driver takes leave of its sessions, and waits 30 s for a database that is away
 OTHER_FORM = (85, 86)  # IndexOptionsConflict, IndexKeySpecsConflict: one of these fields is there, with other options
 
 
@@ -54,7 +55,8 @@ class MongoConnection:
         try:
             yield cls(client, settings)
         finally:
-            client.close()
+            with pymongo.timeout(CLOSING_S):
+                client.close()
 
     async def create_indexes(self) -> None:
         """Create the indexes that are missing, in place of those of an earlier form. Idempotent."""

@@ -15,6 +15,7 @@ from shared.settings import MongoSettings
 Document: TypeAlias = dict[str, Any]  # as the driver gives it; read in this package and nowhere else
 Operation: TypeAlias = UpdateOne | DeleteOne
 Collection: TypeAlias = AsyncIOMotorCollection[Document]
+CLOSING_S = 1.0  # the driver takes leave of its sessions, and waits 30 s for a database that is away
 
 INDEXES = {
     "connections": (
@@ -62,7 +63,8 @@ class MongoConnection:
         try:
             yield cls(client, settings)
         finally:
-            client.close()
+            with pymongo.timeout(CLOSING_S):
+                client.close()
 
     async def create_indexes(self) -> None:
         """Create every index; idempotent. Raises: StoreUnavailable."""
