@@ -11,6 +11,7 @@ from shared.ids import DeviceId, GatewayId, SessionId, UserId
 from shared.presence_api import Device, Presence
 
 DeviceKey = tuple[UserId, DeviceId]
+MAX_DEVICES = 200  # of a user, in one answer: a client may call itself another device each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,10 @@ class PresenceStore(Protocol):
         ...
 
     async def devices_of(self, user_id: UserId) -> Sequence[Device]:
-        """Give the devices a user has signed in with, last seen first; the ephemeral ones are not kept."""
+        """Give the devices a user has signed in with, last seen first and at most MAX_DEVICES.
+
+        The ephemeral ones are not kept.
+        """
         ...
 
     async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime) -> bool:

@@ -7,7 +7,7 @@ import msgspec
 from pymongo import UpdateOne
 
 from presence.mongo.connection import Document, MongoConnection, Operation
-from presence.store import DeviceKey
+from presence.store import MAX_DEVICES, DeviceKey
 from shared.events import DeviceInfo, Session, SessionClosed
 from shared.ids import DeviceId, UserId
 from shared.presence_api import Device
@@ -21,7 +21,7 @@ class MongoDevices(MongoConnection):
         with self._asking():
             here = {"user_id": user_id, "gone_at": {"$exists": False}}
             connected = set(await self._connections.distinct("device_id", here))
-            found = self._devices.find({"user_id": user_id}).sort("last_seen", -1)
+            found = self._devices.find({"user_id": user_id}).sort("last_seen", -1).limit(MAX_DEVICES)
             return [_device(device, online=device["device_id"] in connected) async for device in found]
 
     async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime) -> bool:

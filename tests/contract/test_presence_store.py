@@ -12,7 +12,7 @@ from pymongo import MongoClient
 
 from deploy.local.mongodb import MongoNode
 from presence.mongo.store import MongoPresenceStore
-from presence.store import Changes, Connection, PresenceStore, Sign, Standing
+from presence.store import MAX_DEVICES, Changes, Connection, PresenceStore, Sign, Standing
 from shared.commands import SetStatus, Status
 from shared.errors import StoreUnavailable
 from shared.events import Session, SessionClosed
@@ -240,6 +240,13 @@ async def test_devices_show_when_they_were_seen_and_whether_they_are_there(store
     assert (first.info, first.online) == (phone.device, False)
     assert (first.first_seen, first.last_seen) == (START, START + 5 * SECOND)
     assert (second.info, second.online, second.last_seen) == (laptop.device, True, START + SECOND)
+
+
+async def test_of_too_many_devices_those_last_seen_are_given(store: PresenceStore) -> None:
+    many = [session(f"s{n}", "alice", device_id=f"d{n}", opened_at=START + n * SECOND) for n in range(MAX_DEVICES + 1)]
+    await store.apply(changes(*many), at=START)
+    given = [device.info.id for device in await store.devices_of(ALICE)]
+    assert given == [each.device.id for each in reversed(many[1:])]
 
 
 async def test_nothing_is_kept_of_a_device_with_a_made_up_id(store: PresenceStore) -> None:

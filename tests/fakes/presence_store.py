@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from presence.store import Changes, Connection, DeviceKey, Standing
+from presence.store import MAX_DEVICES, Changes, Connection, DeviceKey, Standing
 from shared.commands import SetStatus
 from shared.errors import StoreUnavailable
 from shared.events import DeviceInfo, Session, SessionClosed
@@ -147,7 +147,7 @@ class FakePresenceStore(FakeProfileStore):
             for (owner_id, device_id), seen in self._devices.items()
             if owner_id == user_id
         ]
-        return sorted(devices, key=lambda device: device.last_seen, reverse=True)
+        return sorted(devices, key=lambda device: device.last_seen, reverse=True)[:MAX_DEVICES]
 
     async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime) -> bool:
         self._check()
