@@ -36,7 +36,7 @@ class Line:
     seq: int | None = None
     tick: Tick | None = None  # of our own messages alone
     message_id: str = ""
-    quoted: str = ""  # what it replies to
+    answers: "Line | None" = None  # what it replies to
     edited: bool = False
     deleted: bool = False
     reactions: dict[str, list[str]] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Line:
     def body(self) -> str:
         """What was said, with what became of it."""
         text = "(deleted)" if self.deleted else self.text
-        quoted = f"↪ {self.quoted} · " if self.quoted else ""
+        quoted = f"↪ {_quote(self.answers)} · " if self.answers is not None else ""
         edited = " (edited)" if self.edited and not self.deleted else ""
         reactions = "".join(
             f" {emoji}{len(users) if len(users) > 1 else ''}" for emoji, users in self.reactions.items()
@@ -93,7 +93,7 @@ class Transcript:
 
     def write(self, client_id: str, text: str, reply_to: Line | None = None) -> Line:
         """Show a message that we are about to send."""
-        line = Line(self._user_id, text, client_id, tick=Tick.PENDING, quoted=_quote(reply_to) if reply_to else "")
+        line = Line(self._user_id, text, client_id, tick=Tick.PENDING, answers=reply_to)
         self._pending[client_id] = line
         return line
 
@@ -198,14 +198,9 @@ class Transcript:
         line.edited = message.edited_at is not None
         line.deleted = message.deleted_at is not None
         line.reactions = {emoji: list(users) for emoji, users in message.reactions.items() if users}
-        if message.reply_to is not None and not line.quoted:
-            line.quoted = self._quoted(message.reply_to)
-
-    def _quoted(self, message_id: str) -> str:
-        for line in self._stored.values():
-            if line.message_id == message_id:
-                return _quote(line)
-        return "an earlier message"
+        if message.reply_to is not None and line.answers is None:
+            shown = (each for each in self._stored.values() if each.message_id == message.reply_to)
+            line.answers = next(shown, Line("", "an earlier message"))
 
     def _marked(self, user_id: str, stage: Stage, seq: int) -> Line | None:
         if user_id == self._user_id:
@@ -236,4 +231,5 @@ class Transcript:
 
 def _quote(line: Line) -> str:
     text = "(deleted)" if line.deleted else " ".join(line.text.split())
-    return f"{line.sender}: {text if len(text) <= _QUOTED else text[: _QUOTED - 1] + '…'}"
+    sender = f"{line.sender}: " if line.sender else ""
+    return sender + (text if len(text) <= _QUOTED else text[: _QUOTED - 1] + "…")

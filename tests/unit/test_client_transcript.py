@@ -148,6 +148,14 @@ def test_a_reply_shows_what_it_answers() -> None:
     assert bodies(transcript)[1:] == ["↪ bob: how are you? · fine", "↪ an earlier message · yes"]
 
 
+def test_what_a_reply_answers_is_shown_as_it_is_now() -> None:
+    transcript = Transcript("alice")
+    transcript.received(a_message(1, content="the code is 1234"))
+    transcript.received(a_message(2, content="thanks", reply_to="m1"))
+    transcript.changed(a_message(1, content="", deleted_at=NOW))
+    assert bodies(transcript) == ["(deleted)", "↪ bob: (deleted) · thanks"]
+
+
 def test_a_message_of_a_group_is_read_when_everyone_has_read_it() -> None:
     transcript = Transcript("alice")
     transcript.others = frozenset({"bob", "carol"})
