@@ -11,6 +11,9 @@ from client.conversing import Chat
 from client.events import ConnectionChanged
 from client.transcript import Line
 
+# What others wrote is text: it neither commands a terminal, nor looks like a line of its own.
+_SHOWN = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\N{REPLACEMENT CHARACTER}") | {ord("\n"): "\n  "}
+
 
 class Plain:
     """Prints each line when it comes and again when it has come further."""
@@ -42,7 +45,7 @@ class Plain:
                 return
 
     def _print(self, text: str) -> None:
-        print(text, file=self._target, flush=True)
+        print(text.translate(_SHOWN), file=self._target, flush=True)
 
 
 async def _lines(source: TextIO) -> AsyncIterator[str]:

@@ -13,6 +13,7 @@ from client.chat import converse
 from client.commands import HELP
 from client.full_screen import FullScreen
 from client.plain import Plain
+from client.transcript import Line
 from tests.fakes.native_server import FakeServer, message
 from tests.fakes.terminal import Pipe, heard
 
@@ -52,6 +53,12 @@ async def test_lines_go_in_and_out_of_pipes() -> None:
         await converse(server.url, "t", "bob", Plain(typed.source, shown.target))
     typed.target.close()
     shown.target.close()
+
+
+def test_what_others_write_neither_commands_a_terminal_nor_looks_like_other_lines() -> None:
+    shown = io.StringIO()
+    Plain(io.StringIO(), shown).show(Line("Eve\x1b[2J", "hi\x07\n[7] alice: yes\x9b", seq=6))
+    assert shown.getvalue() == "[6] Eve\ufffd[2J: hi\ufffd\n  [7] alice: yes\ufffd\n"
 
 
 async def test_a_word_after_a_slash_is_a_command_and_after_two_a_message() -> None:
