@@ -18,13 +18,14 @@ class Sight:
     """What a user may see: messages from `first_seq` on; who has left, everything as it was at `until`."""
 
     user_id: UserId
+    joined_at: datetime
     first_seq: int = 1
     until: int | None = None
 
     @classmethod
     def of(cls, membership: Membership) -> Self:
         """Give what a member, or who was one, may see."""
-        return cls(membership.user_id, membership.first_seq, membership.left_version)
+        return cls(membership.user_id, membership.joined_at, membership.first_seq, membership.left_version)
 
     def hiding(self, logged: LoggedMessage) -> Hiding | None:
         """Tell when the user deleted a message for themselves."""
@@ -55,10 +56,13 @@ class Sight:
         return hiding is None
 
     def clip(self, entries: Sequence[Logged]) -> Sequence[Logged]:
-        """Leave out what came after the user was removed, where that became known only by these entries."""
+        """Leave out what came after the user was removed, where that became known only by these entries.
+
+        From an earlier removal they are back, though the entry that says so may be on a later page.
+        """
         inside, end = True, len(entries)
         for place, entry in enumerate(entries):
-            if isinstance(entry, LoggedChange) and self.user_id in entry.user_ids:
+            if isinstance(entry, LoggedChange) and entry.at >= self.joined_at and self.user_id in entry.user_ids:
                 if entry.kind is ChangeKind.MEMBER_REMOVED:
                     inside, end = False, place + 1
                 elif entry.kind is ChangeKind.MEMBER_ADDED:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import pytest
 from msgspec.structs import replace
 
-from history.paging import MAX_PAGE_BYTES
+from history.paging import EPOCH, MAX_PAGE_BYTES
 from history.reading import MAX_EDITS, Tip
 from shared.commands import DeleteScope, HistoryRule, Role
 from shared.errors import NotAMember
@@ -273,6 +273,22 @@ async def test_oldest_first_begins_after_what_was_had_by_its_time(world: GroupWo
     first = changes.events[0]
     assert isinstance(first, MessageStored)
     assert (first.message.content, len(changes.events), changes.limited) == ("new 0", 200, False)
+
+
+async def test_oldest_first_an_earlier_removal_ends_nothing_for_who_is_back() -> None:
+    world = GroupWorld()
+    await world.create(create_group(history=HistoryRule.FULL))
+    await world.remove(BOB)
+    await world.send(*["text"] * 250)
+    await world.add(BOB)
+    since, versions, has_more = None, list[int](), True
+    while has_more:
+        answer = await world.history.sync(
+            SyncQuery(user_id=BOB, since=since or Position(EPOCH).token(), oldest_first=True)
+        )
+        versions += [event.version for changes in answer.conversations for event in changes.events]
+        since, has_more = answer.since, answer.has_more
+    assert versions == list(range(1, 254))
 
 
 # --- lists and counts
