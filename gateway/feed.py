@@ -235,7 +235,7 @@ class Feed:
                     self._push(Push(event, at), event)
             for receipt in _receipts_since(floor, changes.conversation):
                 self._outbox.put(self._dialect.render(receipt))
-        self.position = Position.from_token(answer.since)
+        self.position = Position.from_history(answer.since)
         self.lags = self.lags and answer.has_more
         if answer.has_more:  # the token of a part may leave out what changed long ago; what changes again comes once
             for changes in answer.conversations:
@@ -244,7 +244,7 @@ class Feed:
 
     def sync(self, answer: SyncAnswer) -> SyncAnswer:
         """Move on to where the client's own sync brings it; gives the answer without what it was pushed already."""
-        self.position = Position.from_token(answer.since)
+        self.position = Position.from_history(answer.since)
         return replace(answer, conversations=tuple(self._without_pushed(changes) for changes in answer.conversations))
 
     def release(self) -> None:

@@ -61,7 +61,7 @@ class HttpHistory:
 
     async def position(self, user_id: UserId) -> Position:
         """Give the position of a reader who has everything that is stored now."""
-        return Position.from_token(await self._ask(AskPosition(user_id=user_id), str))
+        return Position.from_history(await self._ask(AskPosition(user_id=user_id), str))
 
     async def sync(self, query: SyncQuery) -> SyncAnswer:
         """Give what changed since a position."""

@@ -85,9 +85,18 @@ class Position:
         """Read a `since`: the client's own claim of what it has, checked for form only. Raises: Invalid."""
         if len(token) > MAX_TOKEN_BYTES:
             raise Invalid("The since token is too long; sync without one.", length=len(token))
+        return cls._read(token, _MAX_PLAIN_BYTES)
+
+    @classmethod
+    def from_history(cls, token: str) -> "Position":
+        """Read a `since` that history has answered with: of a busy user it may be longer than a client may send."""
+        return cls._read(token, 0)
+
+    @classmethod
+    def _read(cls, token: str, max_plain_bytes: int) -> "Position":
         try:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-            read = msgspec.msgpack.decode(_plain(raw), type=_Token)
+            read = msgspec.msgpack.decode(_plain(raw, max_plain_bytes), type=_Token)
             floor = _EPOCH + timedelta(milliseconds=read.floor_ms)
             given = None if read.given_ms is None else _EPOCH + timedelta(milliseconds=read.given_ms)
         except (binascii.Error, msgspec.MsgspecError, ValueError, OverflowError, zlib.error) as error:
@@ -99,9 +108,10 @@ def _milliseconds(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
-def _plain(compressed: bytes) -> bytes:
+def _plain(compressed: bytes, max_bytes: int) -> bytes:
+    """Unpack the content of a token; `max_bytes` 0: whatever its length."""
     reader = zlib.decompressobj()
-    plain = reader.decompress(compressed, _MAX_PLAIN_BYTES)
+    plain = reader.decompress(compressed, max_bytes)
     if not reader.eof:
         raise ValueError("The token is cut off, or its content is too long.")
     return plain

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from shared.events import SessionOpened, SessionsRouted
 from shared.history_api import SyncAnswer
-from shared.ids import SessionId
+from shared.ids import SessionId, UserId, direct_conversation_id
 from shared.position import Position
 from tests.fakes.clock import START, settle
 from tests.fakes.edge import gateway
@@ -36,6 +36,20 @@ async def test_a_catch_up_in_parts_tells_history_how_far_it_has_come() -> None:
         assert (await bob.next("message"))["seq"] == 1
         since = Position.from_token(edge.history.asked[-1].since or "")
         assert (since.given, edge.history.asked[-1].versions) == (given, {ROOM: 1})
+
+
+async def test_whoever_has_many_thousands_of_conversations_is_caught_up_too() -> None:
+    async with gateway() as edge:
+        bob = await edge.connect()
+        [opened] = [event for event in await edge.announced() if isinstance(event, SessionOpened)]
+        busy = {direct_conversation_id(UserId("bob"), UserId(str(n))): 1 for n in range(6000)}
+        edge.history.answers.append(
+            SyncAnswer(conversations=(changes(1),), since=Position(START, {**busy, ROOM: 1}).token())
+        )
+        await edge.tell(SessionsRouted(replica_id="r", session_ids=(opened.session.id,)))
+        assert (await bob.next("message"))["seq"] == 1
+        await edge.deliver(stored(1), stored(2))
+        assert (await bob.next("message"))["seq"] == 2
 
 
 async def test_only_a_client_that_reads_too_slowly_may_be_told_to_fetch_by_itself() -> None:
