@@ -4,7 +4,7 @@ from collections import OrderedDict
 from typing import Protocol, TypeAlias, TypeVar
 
 from shared.history_api import MessagePlace
-from shared.ids import ConversationId, MessageId, UserId
+from shared.ids import ConversationId, MessageId, UserId, is_number
 
 CAPACITY = 20_000
 _Key: TypeAlias = tuple[UserId, str]
@@ -55,8 +55,3 @@ class Directory:
         known[key] = value
         if len(known) > self._capacity:
             known.popitem(last=False)
-
-
-def is_number(name: str) -> bool:
-    """Tell whether a name is a number: no id that Warren makes is digits alone."""
-    return name.isdecimal() and name.isascii() and len(name) <= 16

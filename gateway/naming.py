@@ -7,10 +7,10 @@ from typing import TypeAlias, assert_never
 from msgspec.structs import replace
 
 from gateway.dialects.base import MessageChange, Ordered, Request
-from gateway.directory import Directory, is_number
+from gateway.directory import Directory
 from shared.commands import Acknowledge, DeleteMessage, EditMessage, SendMessage, SetReaction, SetTyping
 from shared.errors import WarrenError
-from shared.ids import ConversationId, MessageId, UserId
+from shared.ids import ConversationId, MessageId, UserId, is_number
 
 Spawn: TypeAlias = Callable[[Coroutine[None, None, None], str], None]
 Perform: TypeAlias = Callable[[Request], None]

@@ -1,17 +1,21 @@
 """History's own admin routes."""
 
+from typing import TypeVar
+
 from fastapi import APIRouter
 
 from history.queries import StoredHistory
 from history.timeline import Timeline
 from shared.history_api import Conversation
 from shared.http import ViewResponse
-from shared.ids import ConversationId, MessageId
+from shared.ids import ConversationId, MessageId, is_number
 from shared.openapi import answers
+
+IdT = TypeVar("IdT", ConversationId, MessageId)
 
 
 def conversations_router(queries: StoredHistory) -> APIRouter:
-    """Make the routes by which an operator looks at conversations and messages."""
+    """Make the routes by which an operator looks at conversations and messages, named by their ids or numbers."""
     router = APIRouter(prefix="/admin", tags=["conversations"])
 
     @router.get(
@@ -20,7 +24,7 @@ def conversations_router(queries: StoredHistory) -> APIRouter:
         responses=answers(Conversation),
     )
     async def conversation(conversation_id: str) -> ViewResponse:
-        return ViewResponse(await queries.overview(ConversationId(conversation_id)))
+        return ViewResponse(await queries.overview(_name(ConversationId(conversation_id))))
 
     @router.get(
         "/messages/{message_id}/timeline",
@@ -28,6 +32,10 @@ def conversations_router(queries: StoredHistory) -> APIRouter:
         responses=answers(Timeline),
     )
     async def timeline(message_id: str) -> ViewResponse:
-        return ViewResponse(await queries.timeline(MessageId(message_id)))
+        return ViewResponse(await queries.timeline(_name(MessageId(message_id))))
 
     return router
+
+
+def _name(name: IdT) -> IdT | int:
+    return int(name) if is_number(name) else name

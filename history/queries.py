@@ -140,7 +140,7 @@ class StoredHistory:
 
     async def message_place(self, user_id: UserId, message: MessageId | int) -> MessagePlace:
         """Find a message that the user may read."""
-        logged = await self._numbered_message(message) if isinstance(message, int) else await self._message(message)
+        logged = await self._named(message)
         if logged is not None:
             found = logged.message
             place = await self._membership(user_id, found.conversation_id)
@@ -162,19 +162,21 @@ class StoredHistory:
             raise _missing(conversation_id)
         return records[conversation_id]
 
-    async def overview(self, conversation_id: ConversationId) -> Conversation:
+    async def overview(self, conversation: ConversationId | int) -> Conversation:
         """Give a conversation with its last message and, where it is not large, all watermarks. Raises: NotFound."""
-        record = await self.record(conversation_id)
-        end = (await self._store.ends([conversation_id])).get(conversation_id)
+        record = await (self._numbered(conversation) if isinstance(conversation, int) else self.record(conversation))
+        if record is None:
+            raise NotFound("There is no such conversation.", number=conversation)
+        end = (await self._store.ends([record.id])).get(record.id)
         last = None if end is None or end.last_message is None else end.last_message.message
         marks = await self._watermarks(record, None)
         return msgspec.structs.replace(bare(record, end), last_message=last, watermarks=marks)
 
-    async def timeline(self, message_id: MessageId) -> Timeline:
+    async def timeline(self, message: MessageId | int) -> Timeline:
         """Tell what became of a message; of at most 500 members. Raises: NotFound."""
-        logged = await self._message(message_id)
+        logged = await self._named(message)
         if logged is None:
-            raise NotFound("There is no such message.", message_id=message_id)
+            raise NotFound("There is no such message.", message_id=message)
         return timeline(logged, await self._store.trails(logged.message.conversation_id, MAX_RECEIPTS))
 
     # --- who may ask, and what for
@@ -210,12 +212,11 @@ class StoredHistory:
     async def _numbered(self, number: int) -> Record | None:
         return await self._store.numbered(number) if 0 < number <= MAX_CONVERSATION_NUMBER else None
 
-    async def _message(self, message_id: MessageId) -> LoggedMessage | None:
-        return (await self._store.messages_by_id([message_id])).get(message_id)
-
-    async def _numbered_message(self, number: int) -> LoggedMessage | None:
-        record = await self._numbered(number >> SEQ_BITS)
-        return None if record is None else await self._message_at(record.id, number & ((1 << SEQ_BITS) - 1))
+    async def _named(self, message: MessageId | int) -> LoggedMessage | None:
+        if not isinstance(message, int):
+            return (await self._store.messages_by_id([message])).get(message)
+        record = await self._numbered(message >> SEQ_BITS)
+        return None if record is None else await self._message_at(record.id, message & ((1 << SEQ_BITS) - 1))
 
     async def _message_at(self, conversation_id: ConversationId, seq: int) -> LoggedMessage | None:
         found = await self._store.messages(conversation_id, before=seq + 1, after=seq - 1, limit=1, newest=True)

@@ -61,3 +61,8 @@ def shard_of(conversation_id: ConversationId, shards: int) -> int:
 def message_number(conversation_number: int, seq: int) -> int:
     """Give the integer that stands for a message on wires that know only integers."""
     return (conversation_number << SEQ_BITS) + seq
+
+
+def is_number(name: str) -> bool:
+    """Tell whether a name is a conversation's or message's number: no id that Warren makes is digits alone."""
+    return name.isdecimal() and name.isascii() and len(name) <= 16

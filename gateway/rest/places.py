@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from gateway.directory import Directory, is_number
+from gateway.directory import Directory
 from gateway.rest.callers import Caller
 from gateway.rest.fields import ConversationPath, MessagePath
 from shared.history_api import MessagePlace
-from shared.ids import ConversationId, MessageId, UserId
+from shared.ids import ConversationId, MessageId, UserId, is_number
 
 
 async def _conversation(conversation_id: ConversationPath, caller: Caller, request: Request) -> ConversationId:

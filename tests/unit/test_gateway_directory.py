@@ -2,10 +2,10 @@
 
 import pytest
 
-from gateway.directory import Directory, is_number
+from gateway.directory import Directory
 from shared.errors import NotFound, Unavailable
 from shared.history_api import MessagePlace
-from shared.ids import ConversationId, MessageId
+from shared.ids import ConversationId, MessageId, is_number
 from tests.fakes.messages import ALICE, BOB, ROOM
 from tests.fakes.queries import FakeHistory
 

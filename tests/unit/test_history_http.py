@@ -144,7 +144,9 @@ async def test_an_operator_sees_a_conversation(asked: Asked) -> None:
     assert shown["watermarks"][1]["read_seq"] == 1
     times = (shown["created_at"], shown["last_message"]["created_at"], shown["watermarks"][1]["read_at"])
     assert times == (rfc3339(START),) * 3
-    assert (await asked.client.get("/admin/conversations/none")).status_code == 404
+    assert (await asked.client.get(f"/admin/conversations/{shown['number']}")).json() == shown
+    for missing in ("none", "0", "999"):
+        assert (await asked.client.get(f"/admin/conversations/{missing}")).status_code == 404
 
 
 async def test_an_operator_sees_what_became_of_a_message(asked: Asked) -> None:
@@ -155,4 +157,6 @@ async def test_an_operator_sees_what_became_of_a_message(asked: Asked) -> None:
     assert (shown["message_id"], shown["seq"]) == (message.id, 1)
     assert shown["steps"][0] == {"step": "stored", "at": rfc3339(START), "process": "history"}
     assert {"step": "read", "at": rfc3339(START), "user_id": BOB} in shown["steps"]
-    assert (await asked.client.get("/admin/messages/none/timeline")).status_code == 404
+    assert (await asked.client.get(f"/admin/messages/{message.number}/timeline")).json() == shown
+    for missing in ("none", "0", str(message.number + 99)):
+        assert (await asked.client.get(f"/admin/messages/{missing}/timeline")).status_code == 404
