@@ -163,6 +163,10 @@ class Heads:
         while len(self._heads) > self._limit:
             self._heads.popitem(last=False)
 
+    def clear(self) -> None:
+        """Forget all heads."""
+        self._heads.clear()
+
     def drop(self, conversation_ids: Iterable[ConversationId]) -> None:
         """Forget heads that can no longer be trusted."""
         for conversation_id in conversation_ids:

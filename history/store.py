@@ -58,6 +58,10 @@ class LogWriter(Protocol):
     asked may then have been done or not, and asking again is safe. Cancelling leaves the same doubt.
     """
 
+    async def take_over(self) -> None:
+        """Begin to write where another process may have written; nothing that was read before is relied on."""
+        ...
+
     async def append(
         self,
         commands: Sequence[SendMessage],

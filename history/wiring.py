@@ -37,7 +37,7 @@ def build(settings: HistorySettings, *, broker: Broker, store: MessageStore, clo
     }
     refuse = RefuseCommands(publisher, clock=clock, new_id=new_id)
     consumers = [
-        Consumer(broker, queue, handlers, clock=clock, new_id=new_id, refuse=refuse)
+        Consumer(broker, queue, handlers, clock=clock, new_id=new_id, refuse=refuse, on_open=store.take_over)
         for queue in topology.history_commands
     ]
     retention = Retention(store, holder=new_id(), clock=clock)

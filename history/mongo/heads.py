@@ -27,6 +27,10 @@ class MongoHeads(MongoConnection):
         super().__init__(client, settings)
         self._heads = Heads(HEADS)
 
+    async def take_over(self) -> None:
+        """Forget the heads: a stale one would let its next message go back, but refuse who came since, for good."""
+        self._heads.clear()
+
     async def _known_heads(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Head]:
         cached = {each: self._heads.get(each) for each in conversation_ids}
         heads = {each: head for each, head in cached.items() if head is not None}

@@ -461,6 +461,15 @@ async def test_a_message_after_anothers_change_comes_after_it(rivals: Rivals) ->
     assert isinstance(refused, NotAMember)
 
 
+async def test_who_takes_a_shard_back_knows_who_has_come_meanwhile(rivals: Rivals) -> None:
+    one, other = rivals
+    await group(one)
+    await alter(other, add(CAROL))
+    await one.take_over()
+    (sent,) = await append(one, send("c1", room=GROUP, sender=CAROL))
+    assert (sent.message.version, sent.audience) == (4, (ALICE, BOB, CAROL, EVE))
+
+
 async def test_a_change_after_anothers_message_comes_after_it(rivals: Rivals) -> None:
     one, other = rivals
     await group(one)

@@ -28,11 +28,15 @@ class FakeMessageStore(FakeCustody):
 
     def __init__(self) -> None:
         super().__init__()
+        self.taken_over = 0
         self._keys: dict[Key, MessageId] = {}
         self._homes: dict[str, ConversationId] = {}  # of every entry's id
 
     async def ping(self) -> bool:
         return not self._failures
+
+    async def take_over(self) -> None:
+        self.taken_over += 1
 
     # --- messages
 

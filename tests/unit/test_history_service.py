@@ -189,6 +189,16 @@ async def test_a_stored_message_is_told_to_its_sender_and_to_delivery(history: H
         assert await history.left() == []
 
 
+async def test_the_store_is_told_of_each_shard_that_is_taken_over(history: History) -> None:
+    async with history.run():
+        await settle()
+        assert history.store.taken_over == TOPOLOGY.shards
+        history.connection.break_connection()
+        history.connection.restore()
+        await history.clock.advance(60)
+        assert history.store.taken_over == 2 * TOPOLOGY.shards
+
+
 async def test_a_repeat_is_answered_and_told_as_the_first_time(history: History) -> None:
     async with history.run(), history.gateway() as gateway:
         await history.order(send("c1", to=BOB))
