@@ -1,6 +1,7 @@
 """One authenticated socket: reads frames, writes what there is to tell, until one of the two ends closes."""
 
 import asyncio
+import itertools
 from collections.abc import Coroutine
 from datetime import datetime
 from enum import Enum, auto
@@ -20,6 +21,7 @@ from shared import events
 from shared.ids import ConversationId, SessionId, UserId
 
 MAX_BAD_FRAMES = 10  # in a row
+READ_AT_ONCE = 64  # frames, before others have their turn
 
 log = structlog.get_logger()
 
@@ -187,7 +189,11 @@ class Session:
     # --- reading
 
     async def _read(self) -> None:
-        while self.state is State.OPEN:
+        for read in itertools.count(1):
+            if self.state is not State.OPEN:
+                return
+            if read % READ_AT_ONCE == 0:
+                await asyncio.sleep(0)  # what has arrived already is received without waiting: let others do something
             await self._requests.room()  # back-pressure: a client that is not read from waits
             message = await self._transport.receive()
             if message["type"] == "websocket.disconnect":

@@ -153,6 +153,16 @@ async def test_no_more_than_the_allowed_requests_are_read_ahead() -> None:
         assert len(await edge.posted()) == 1
 
 
+async def test_who_sends_without_end_leaves_the_others_their_turns() -> None:
+    async with gateway() as edge:
+        bob, alice = await edge.connect(), await edge.connect("alice")
+        for n in range(5000):
+            bob.send_frame("ping", frame_id=str(n))
+        await alice.request("ping")
+        assert not [frame for frame in bob.unread_frames() if frame.get("id") == "4999"]
+        await bob.next_where(lambda frame: frame.get("id") == "4999")  # and is closed for nothing that it sent
+
+
 async def test_a_user_over_the_rate_is_told_when_to_come_back() -> None:
     async with gateway(rate_per_s="1", rate_burst="2") as edge:
         bob = await edge.connect()  # which counts, too
