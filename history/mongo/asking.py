@@ -9,6 +9,7 @@ from history.reading import Step, Trail
 from shared.commands import Stage
 from shared.ids import ConversationId, UserId
 
+ALTERNATIVES = 100  # in one $or: planning thousands of them takes MongoDB longer than its deadline
 WITHOUT_EDITS: Document = {"edits": 0}  # what a message said before is as long as the message, each time
 
 

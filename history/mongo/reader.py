@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from itertools import islice
 
 import pymongo
 
@@ -109,9 +110,16 @@ class MongoReader(MongoConnection):
             before = {each: entry["after_seq"] for each, entry in last.items() if entry.get("after_seq")}
             messages = {each: entry for each, entry in last.items() if "seq" in entry}
             if before:
-                older = self._messages.find(asking.at_places(before), asking.WITHOUT_EDITS)
-                messages |= {each["conversation_id"]: each async for each in older}
+                messages |= await self._at_places(before)
         return {each: _end(entry, messages.get(each)) for each, entry in last.items()}
+
+    async def _at_places(self, places: Mapping[ConversationId, int]) -> dict[ConversationId, Document]:
+        found: dict[ConversationId, Document] = {}
+        rest = iter(places.items())
+        while some := dict(islice(rest, asking.ALTERNATIVES)):
+            older = self._messages.find(asking.at_places(some), asking.WITHOUT_EDITS)
+            found |= {each["conversation_id"]: each async for each in older}
+        return found
 
     # --- messages and other entries
 
@@ -173,11 +181,13 @@ class MongoReader(MongoConnection):
 
     async def unread(self, user_id: UserId, after: Mapping[ConversationId, int]) -> dict[ConversationId, int]:
         """Count the messages of others."""
-        if not after:
-            return {}
+        unread: dict[ConversationId, int] = {}
+        rest = iter(after.items())
         with self._asking():
-            found = self._messages.aggregate(asking.unread(user_id, after))
-            return {each["_id"]: each["unread"] async for each in found}
+            while some := dict(islice(rest, asking.ALTERNATIVES)):
+                found = self._messages.aggregate(asking.unread(user_id, some))
+                unread |= {each["_id"]: each["unread"] async for each in found}
+        return unread
 
 
 def _end(last: Document, message: Document | None) -> End:

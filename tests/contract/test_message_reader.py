@@ -157,6 +157,13 @@ async def test_the_gateway_that_took_a_message_is_known(store: MessageStore) -> 
     assert (await store.messages_by_id([MessageId("m1")]))[MessageId("m1")].via == gateway
 
 
+async def test_ten_thousand_conversations_are_counted(store: MessageStore) -> None:
+    senders = [UserId(f"u{n}") for n in range(10_000)]
+    await append(store, *(send(sender=sender, to=BOB) for sender in senders))
+    unread = await store.unread(BOB, {direct_conversation_id(sender, BOB): 0 for sender in senders})
+    assert list(unread.values()) == [1] * len(senders)
+
+
 async def test_own_deleted_and_hidden_messages_are_never_unread(store: MessageStore) -> None:
     await append(store, send("c1", to=BOB, message_id="m1"), send("c2", message_id="m2"), send("c1", sender=BOB))
     await append(store, send("c3", message_id="m4"), send("c4", message_id="m5"), send("c1", to=EVE))
