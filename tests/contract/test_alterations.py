@@ -1,33 +1,28 @@
 """What every message store makes of edits, deletions, reactions, and changes of conversations and members."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from datetime import timedelta
-
 import msgspec
 import pytest
-from motor.motor_asyncio import AsyncIOMotorClientSession
-from pymongo import MongoClient
-from pymongo.errors import OperationFailure
 
-from history.mongo.store import MongoMessageStore
-from history.reading import LoggedChange, LoggedMessage, Record
-from history.scene import Outcome
 from history.sequence import Appended
 from history.store import Altered, MessageStore
-from shared.commands import Alteration, DeleteScope, HistoryRule, Role, SendMessage, Stage
-from shared.errors import Conflict, Invalid, NotAMember, NotFound, StoreUnavailable, TooLarge, WarrenError
-from shared.events import (
-    ConversationChange,
-    ConversationChanged,
-    Entry,
-    MessageDeleted,
-    MessageEdited,
-    ReactionChanged,
-)
-from shared.ids import ConversationId, GatewayId, MessageId, UserId
+from shared.commands import Alteration, DeleteScope, HistoryRule, Role, Stage
+from shared.errors import Conflict, Invalid, NotAMember, NotFound, TooLarge, WarrenError
+from shared.events import ConversationChange, ConversationChanged, MessageDeleted, MessageEdited, ReactionChanged
+from shared.ids import ConversationId, GatewayId, MessageId
 from tests.contract import message_stores
-from tests.contract.message_stores import mongo_settings
+from tests.contract.altering import (
+    CAROL,
+    M1,
+    SECOND,
+    alter,
+    append,
+    changed,
+    every_alteration,
+    group,
+    logged,
+    record,
+    versions,
+)
 from tests.fakes.clock import START
 from tests.fakes.history_commands import (
     ALICE,
@@ -51,47 +46,7 @@ from tests.fakes.history_commands import (
     send,
 )
 
-store, rivals = message_stores.store, message_stores.rivals
-SECOND = timedelta(seconds=1)
-BEFORE = START - SECOND
-CAROL = UserId("carol")
-M1 = MessageId("m-1")
-
-
-async def append(store: MessageStore, *commands: SendMessage) -> list[Appended]:
-    return [done(result) for result in await store.append(commands, at=START, repeated=False)]
-
-
-async def alter(store: MessageStore, command: Alteration) -> Altered:
-    return done(await store.alter(command, at=START + SECOND))
-
-
-async def changed(store: MessageStore, command: Alteration) -> Entry:
-    entry = (await alter(store, command)).entry
-    assert entry is not None
-    return entry
-
-
-async def group(store: MessageStore, history: HistoryRule = HistoryRule.JOINED) -> None:
-    """Version 1: the group of Alice (who owns it), Bob and Eve; version 2: Alice's message m-1."""
-    done((await store.create([create_group(history=history)], at=START))[0])
-    await append(store, send("c1", room=GROUP, message_id=M1))
-
-
-async def log(store: MessageStore, room: ConversationId = GROUP) -> list[LoggedMessage | LoggedChange]:
-    return await store.entries(room, after=0, floor=BEFORE, until=None, limit=10_000)
-
-
-async def versions(store: MessageStore, room: ConversationId = GROUP) -> list[int]:
-    return [entry.version for entry in await log(store, room)]
-
-
-async def logged(store: MessageStore, message_id: MessageId = M1) -> LoggedMessage:
-    return (await store.messages_by_id([message_id]))[message_id]
-
-
-async def record(store: MessageStore, room: ConversationId = GROUP) -> Record:
-    return (await store.records([room]))[room]
+store = message_stores.store
 
 
 # --- how conversations begin
@@ -324,19 +279,6 @@ async def test_members_of_the_space_may_join_its_open_channel(store: MessageStor
 # --- repeats, and what is so already
 
 
-def every_alteration() -> list[Alteration]:
-    return [
-        edit(M1, "new"),
-        delete(M1),
-        delete(M1, DeleteScope.ME, by=BOB),
-        react(M1),
-        rename("New"),
-        add(CAROL),
-        add(BOB, role=Role.ADMIN),
-        remove(EVE),
-    ]
-
-
 @pytest.mark.parametrize("command", every_alteration(), ids=lambda command: type(command).__name__)
 async def test_a_repeated_change_gives_its_entry_again(store: MessageStore, command: Alteration) -> None:
     await group(store)
@@ -383,48 +325,6 @@ async def test_time_never_runs_backwards_in_a_log(store: MessageStore) -> None:
     assert (late.at, late.previous_at) == (START + SECOND, START + SECOND)
 
 
-# --- large rooms
-
-
-def crowd(count: int) -> list[UserId]:
-    return [UserId(f"u{n:05}") for n in range(count)]
-
-
-async def test_a_message_in_a_room_of_ten_thousand_names_nobody(store: MessageStore) -> None:
-    people = crowd(9_999)
-    done((await store.create([create_group([ALICE, *people])], at=START))[0])
-    (first, stranger) = await store.append(
-        [send("c1", room=GROUP), send("c1", room=GROUP, sender=EVE)], at=START, repeated=False
-    )
-    assert (done(first).audience, done(first).members_version) == ((), 1)
-    assert isinstance(stranger, NotAMember)
-    assert len(await store.windows(GROUP)) == 10_000
-    results = await store.advance([acknowledge(1, room=GROUP, user=people[7])], at=START)
-    assert done(results[GROUP, people[7]]).audience == (people[7],)
-    entry = await changed(store, remove(people[7]))
-    assert (entry.audience, entry.members_version) == ((), 3)
-    (gone,) = await store.append([send("c2", room=GROUP, sender=people[7])], at=START, repeated=False)
-    assert isinstance(gone, NotAMember)
-    results = await store.advance([acknowledge(1, room=GROUP, user=people[7])], at=START)
-    assert isinstance(results[GROUP, people[7]], NotAMember)
-    await alter(store, add(EVE))
-    assert isinstance(await store.alter(add(CAROL), at=START), TooLarge)
-
-
-async def test_a_room_becomes_large_with_its_501st_member(store: MessageStore) -> None:
-    people = crowd(500)
-    await store.create([create_group([ALICE, *people[:499]])], at=START)
-    (small,) = await append(store, send("c1", room=GROUP))
-    assert (len(small.audience), small.members_version) == (500, None)
-    entry = await changed(store, add(people[499]))
-    assert (entry.audience, entry.members_version) == ((), 3)
-    (large,) = await append(store, send("c2", room=GROUP, sender=people[499]))
-    assert (large.audience, large.members_version) == ((), 3)
-    await alter(store, remove(people[0]))
-    now = await record(store)
-    assert (now.member_ids, now.member_count, now.members_version) == (None, 500, 5)
-
-
 # --- what is kept of how messages went
 
 
@@ -442,121 +342,3 @@ async def test_it_keeps_who_took_a_message_and_how_it_came_on(store: MessageStor
         (2, START + 2 * SECOND, None, None),
     ]
     assert [(step.seq, step.at) for step in trail.read] == [(2, START + 2 * SECOND)]
-
-
-# --- other writers, and transactions
-
-
-Rivals = tuple[MongoMessageStore, MongoMessageStore]
-
-
-async def test_a_message_after_anothers_change_comes_after_it(rivals: Rivals) -> None:
-    one, other = rivals
-    await group(one)
-    await alter(other, remove(BOB))
-    (sent, refused) = await one.append(
-        [send("c2", room=GROUP), send("c1", room=GROUP, sender=BOB)], at=START, repeated=False
-    )
-    assert (done(sent).message.version, done(sent).audience) == (4, (ALICE, EVE))
-    assert isinstance(refused, NotAMember)
-
-
-async def test_who_takes_a_shard_back_knows_who_has_come_meanwhile(rivals: Rivals) -> None:
-    one, other = rivals
-    await group(one)
-    await alter(other, add(CAROL))
-    await one.take_over()
-    (sent,) = await append(one, send("c1", room=GROUP, sender=CAROL))
-    assert (sent.message.version, sent.audience) == (4, (ALICE, BOB, CAROL, EVE))
-
-
-async def test_a_change_after_anothers_message_comes_after_it(rivals: Rivals) -> None:
-    one, other = rivals
-    await group(one)
-    await append(other, send("c2", room=GROUP), send("c3", room=GROUP))
-    assert (await changed(one, rename("New"))).version == 5
-    assert (await append(other, send("c4", room=GROUP)))[0].message.version == 6
-    assert await versions(one) == [1, 2, 3, 4, 5, 6]
-
-
-async def test_two_writers_at_once_leave_one_log(rivals: Rivals) -> None:
-    one, other = rivals
-    await group(one)
-
-    async def write(store: MongoMessageStore, prefix: str) -> None:
-        for n in range(10):
-            command = react(M1, f"{prefix}{n}")
-            while True:
-                try:
-                    await store.append([send(f"{prefix}{n}", room=GROUP)], at=START, repeated=True)
-                    await alter(store, command)
-                    break
-                except StoreUnavailable:  # it lost every round: as in an outage, the command comes again
-                    continue
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(write(one, "a"))
-        tasks.create_task(write(other, "b"))
-    assert await versions(one) == list(range(1, 43))
-    assert len((await logged(one)).message.reactions) == 20
-
-
-class CutOff(MongoMessageStore):
-    """A store whose transactions are cut off just before they are committed, as often as it is told."""
-
-    failures = 0
-    labels: tuple[str, ...] = ()
-
-    async def _write(self, outcome: Outcome, before: Record, session: AsyncIOMotorClientSession) -> None:
-        await super()._write(outcome, before, session)
-        if self.failures:
-            self.failures -= 1
-            raise OperationFailure("It was cut off.", details={"errorLabels": list(self.labels)})
-
-
-@pytest.fixture
-async def cut_off(mongo_url: str, mongo_database: str) -> AsyncIterator[CutOff]:
-    async with CutOff.open(mongo_settings(mongo_url, mongo_database)) as opened:
-        await opened.create_indexes()
-        yield opened
-
-
-@pytest.mark.parametrize("command", every_alteration(), ids=lambda command: type(command).__name__)
-async def test_a_change_that_is_cut_off_leaves_nothing(cut_off: CutOff, command: Alteration) -> None:
-    await group(cut_off)
-    before = (await logged(cut_off), await record(cut_off), await present(cut_off))
-    cut_off.failures = 1
-    with pytest.raises(StoreUnavailable):
-        await cut_off.alter(command, at=START)
-    assert (await logged(cut_off), await record(cut_off), await present(cut_off)) == before
-    assert await versions(cut_off) == [1, 2]
-    assert (await alter(cut_off, command)).version == 3
-
-
-async def present(store: MessageStore) -> dict[UserId, int]:
-    return await store.windows(GROUP)
-
-
-async def test_a_change_that_another_overtook_is_tried_again(cut_off: CutOff) -> None:
-    await group(cut_off)
-    cut_off.failures, cut_off.labels = 2, ("TransientTransactionError",)
-    assert (await alter(cut_off, rename("New"))).version == 3
-    cut_off.failures = 10**6
-    with pytest.raises(StoreUnavailable):
-        await cut_off.alter(rename("Newer"), at=START)
-
-
-async def test_a_creation_that_was_cut_off_is_finished_when_it_comes_again(
-    rivals: Rivals, mongo_url: str, mongo_database: str
-) -> None:
-    one, other = rivals
-    await one.create([create_group()], at=START)
-    client: MongoClient[dict[str, object]] = MongoClient(mongo_url)
-    with client:
-        client[mongo_database]["conversations"].delete_many({})
-        client[mongo_database]["members"].delete_one({"user_id": BOB})
-    (again,) = await other.create([create_group()], at=START + SECOND)
-    assert done(again).created
-    assert (await record(other)).member_ids == (ALICE, BOB, EVE)
-    assert await versions(other) == [1]
-    assert await other.windows(GROUP) == dict.fromkeys((ALICE, BOB, EVE), 0)
