@@ -196,7 +196,7 @@ async def test_the_pongs_of_a_client_that_does_not_read_do_not_pile_up() -> None
         assert peer.transport is not None
         assert app.send is not None
         peer.transport.pause_reading()
-        pings = 20_000
+        pings = 3_000  # several times what may wait
         for _ in range(pings):
             peer.conn.send_ping(b"x" * 125)
         peer.conn.send_text(b"that was the last")

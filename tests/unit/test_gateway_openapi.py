@@ -220,14 +220,19 @@ def operation(method: str, path: str) -> str:
     return f"{method} {path}"
 
 
-@pytest.mark.parametrize(("method", "path", "query", "body", "history", "status"), PLAYS)
-async def test_an_answer_is_in_the_document(
-    document: dict[str, Any], method: str, path: str, query: str, body: object, history: Body | None, status: int
-) -> None:
+OPERATIONS = list(dict.fromkeys(operation(*play[:2]) for play in PLAYS))
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_every_answer_is_in_the_document(document: dict[str, Any], name: str) -> None:
     async with gateway() as edge:
-        prepare(edge)
-        assert await play(edge, method, path, query=query, body=body, history=history) == status
-        assert str(status) in document[operation(method, path)]
+        for method, path, query, body, history, status in PLAYS:
+            if operation(method, path) == name:
+                prepare(edge)
+                await edge.posted()  # what nobody has answered
+                given = await play(edge, method, path, query=query, body=body, history=history)
+                assert given == status, (path, query, body)
+                assert str(status) in document[name], (path, query, body)
 
 
 def test_the_document_names_no_answer_that_is_never_given(document: dict[str, Any]) -> None:
