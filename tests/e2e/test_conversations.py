@@ -351,15 +351,19 @@ def _resume(ids: list[str]) -> dict[str, str]:
 
 
 async def _event(lines: AsyncIterator[str], type_: str, ids: list[str]) -> dict[str, object]:
-    """Read on to the end of the next event of a type; notes the ids that come by."""
+    """Read on to the next event of a type, and to the id that covers it: the last event of each burst has one."""
     found: dict[str, object] | None = None
+    covered = False
     async for line in lines:
-        if line.startswith("id:"):
+        if line.startswith("data:") and (frame := json.loads(line[5:]))["type"] == type_:
+            found = found or frame["data"]
+        elif line.startswith("id:"):
             ids.append(line[3:].strip())
-        elif line.startswith("data:") and (frame := json.loads(line[5:]))["type"] == type_:
-            found = frame["data"]
-        elif not line and found is not None:
-            return found
+            covered = True
+        elif not line:
+            if found is not None and covered:
+                return found
+            covered = False
     raise AssertionError("the stream has ended")
 
 
