@@ -122,7 +122,7 @@ async def connected(app: App, peer: Peer, *, timeout_s: float) -> AsyncIterator[
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that what is not read waits in the process
     server = await loop.create_server(lambda: Served(config, ServerState(), {}), sock=listening)
     transport, _ = await loop.create_connection(lambda: peer, *listening.getsockname())
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
     try:
         async with asyncio.timeout(PATIENCE_S):
             await peer.opened.wait()
