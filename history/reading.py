@@ -216,8 +216,8 @@ class LogReader(Protocol):
 
     async def acknowledged_after(
         self, conversation_ids: Collection[ConversationId], moment: datetime
-    ) -> set[ConversationId]:
-        """Give those of the conversations in which a watermark moved after a moment."""
+    ) -> dict[ConversationId, datetime]:
+        """Tell of the conversations in which a watermark moved after a moment when one moved last."""
         ...
 
     # --- conversations

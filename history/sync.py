@@ -55,8 +55,8 @@ class SyncReader:
     async def answer(self, query: SyncQuery) -> SyncAnswer:
         """Give what changed since a position, page by page, what changed first coming first.
 
-        Conversations in which only watermarks moved come with the last page, all of them. Those that moved near the
-        position's floor may be given again: receipts are idempotent.
+        Conversations in which only watermarks moved come last, those first where none has moved for longest. Those that
+        moved near the position's floor may be given again: receipts are idempotent.
         """
         settled = self._clock.now() - SETTLE
         since = Position(EPOCH) if query.since is None else Position.from_token(query.since)
@@ -77,25 +77,42 @@ class SyncReader:
             if len(since.versions) > self._max_versions and not query.versions:  # who keeps their own keeps all
                 _shorten(since, places, min(settled, later[0].changed_at - MILLISECOND))
             return SyncAnswer(conversations=answer, since=since.token(), has_more=True)
-        moved = await self._moved(query.user_id, memberships, since, pages.keys())
+        others = {each: place for each, place in present(memberships).items() if each not in pages}
+        moved, until = await self._moved(query.user_id, others, since, settled)
         marks = {place.id: Page(place.version) for place in places if place.id in moved}
         views |= moved
         answer = tuple(_changes(views[each], page) for each, page in (pages | marks).items() if each in views)
+        if until is not None:
+            since = self._had_until(until, settled, places, since, keep=bool(query.versions))
+            return SyncAnswer(conversations=answer, since=since.token(), has_more=True)
         since = _settled(max(since.floor, settled), places, since.versions)
         return SyncAnswer(conversations=answer, since=since.token(), has_more=False)
 
     async def _moved(
-        self,
-        user_id: UserId,
-        memberships: Mapping[ConversationId, Membership],
-        since: Position,
-        given: Iterable[ConversationId],
-    ) -> dict[ConversationId, Conversation]:
-        """Give the conversations in which a watermark moved that the user may see: in large ones only their own."""
-        here = present(memberships)
-        moved = await self._store.acknowledged_after(here.keys(), since.floor)
-        views = await self._listing.views(user_id, {each: here[each] for each in sorted(moved - set(given))})
-        return {each: view for each, view in views.items() if view.member_ids or _acknowledged(here[each], since)}
+        self, user_id: UserId, memberships: Mapping[ConversationId, Membership], since: Position, settled: datetime
+    ) -> tuple[dict[ConversationId, Conversation], datetime | None]:
+        """Give the conversations in which a watermark moved that the user may see: in large ones only their own.
+
+        Where they are too many for one answer, these are those whose last move was not after a time, which is told.
+        """
+        last = await self._store.acknowledged_after(memberships.keys(), since.floor)
+        times = sorted(last.values())
+        until = times[self._max_conversations - 1] if len(times) > self._max_conversations else None
+        if until is not None and until < min(settled, times[-1]):
+            last = {each: at for each, at in last.items() if at <= until}
+        else:  # so lately that their times cannot be trusted yet; nobody reads more than some at that time
+            until = None
+        views = await self._listing.views(user_id, {each: memberships[each] for each in sorted(last)})
+        return {each: v for each, v in views.items() if v.member_ids or _acknowledged(memberships[each], since)}, until
+
+    def _had_until(
+        self, until: datetime, settled: datetime, places: Sequence[Place], since: Position, *, keep: bool
+    ) -> Position:
+        """Give the position of a reader who has all entries, but only those watermarks that moved up to a time."""
+        versions = _settled(settled, places, since.versions).versions
+        if keep or len(since.versions) <= self._max_versions:
+            versions = {**since.versions, **versions}
+        return Position(until, versions, given=max(settled, since.given or settled))
 
     # --- one conversation
 

@@ -72,11 +72,13 @@ class MongoReader(MongoConnection):
 
     async def acknowledged_after(
         self, conversation_ids: Collection[ConversationId], moment: datetime
-    ) -> set[ConversationId]:
-        """Give those of the conversations in which a watermark moved after a moment."""
+    ) -> dict[ConversationId, datetime]:
+        """Tell when watermarks moved last."""
         query = {"conversation_id": {"$in": list(conversation_ids)}, "acknowledged_at": {"$gt": moment}}
+        last = {"_id": "$conversation_id", "at": {"$max": "$acknowledged_at"}}
         with self._asking():
-            return set(await self._members.distinct("conversation_id", query))
+            found = self._members.aggregate([{"$match": query}, {"$group": last}])
+            return {each["_id"]: each["at"] async for each in found}
 
     # --- conversations
 

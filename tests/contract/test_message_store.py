@@ -243,11 +243,11 @@ async def test_strangers_acknowledge_nothing(store: MessageStore) -> None:
 async def test_it_tells_where_watermarks_moved(store: MessageStore) -> None:
     await append(store, send("c1", to=BOB), send("c1", to=EVE))
     rooms = list(await store.memberships(ALICE))
-    assert await store.acknowledged_after(rooms, START - SECOND) == set()
+    assert await store.acknowledged_after(rooms, START - SECOND) == {}
     await store.advance([acknowledge(1)], at=START + SECOND)
     await store.advance([acknowledge(1)], at=START + 2 * SECOND)
-    assert await store.acknowledged_after(rooms, START) == {DIRECT}
-    assert await store.acknowledged_after(rooms, START + SECOND) == set()
+    assert await store.acknowledged_after(rooms, START) == {DIRECT: START + SECOND}
+    assert await store.acknowledged_after(rooms, START + SECOND) == {}
     marks = await store.watermarks(rooms)
     assert [(each.user_id, each.read_seq) for each in marks[DIRECT]] == [(ALICE, 0), (BOB, 1)]
 

@@ -88,13 +88,14 @@ class FakeLogReader:
 
     async def acknowledged_after(
         self, conversation_ids: Collection[ConversationId], moment: datetime
-    ) -> set[ConversationId]:
+    ) -> dict[ConversationId, datetime]:
         self._check()
-        return {
-            each
+        moved = [
+            (member.acknowledged_at, each)
             for (each, _), member in self._members.items()
             if each in conversation_ids and member.acknowledged_at is not None and member.acknowledged_at > moment
-        }
+        ]
+        return {each: at for at, each in sorted(moved)}
 
     def _present(self, conversation_id: ConversationId) -> list[Membership]:
         members = sorted(self._members.items(), key=lambda item: item[0])

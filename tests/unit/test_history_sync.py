@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from history.paging import EPOCH, MAX_PAGE_BYTES
+from history.queries import StoredHistory
 from history.reading import MAX_EDITS, Tip
 from shared.commands import DeleteScope, HistoryRule, Role
 from shared.errors import NotAMember
@@ -289,6 +290,28 @@ async def test_oldest_first_an_earlier_removal_ends_nothing_for_who_is_back() ->
         versions += [event.version for changes in answer.conversations for event in changes.events]
         since, has_more = answer.since, answer.has_more
     assert versions == list(range(1, 254))
+
+
+async def test_where_watermarks_moved_is_told_a_page_at_a_time_and_entries_are_not_told_again() -> None:
+    world = GroupWorld()
+    history = StoredHistory(world.store, clock=world.clock, max_conversations=2, max_versions=2)
+    rooms = [ConversationId(f"g{n}") for n in range(7)]
+    for room in rooms:
+        await world.create(create_group(room=room))
+        await world.send("text", room=room)
+    await world.clock.advance(3600)
+    _, since = await world.sync(ALICE, None)
+    for room in rooms:
+        await world.clock.advance(1)
+        await world.store.advance([acknowledge(1, room=room)], at=world.clock.now())
+    await world.clock.advance(3600)
+    answers = [await history.sync(SyncQuery(user_id=ALICE, since=since))]
+    while answers[-1].has_more:
+        answers.append(await history.sync(SyncQuery(user_id=ALICE, since=answers[-1].since)))
+    told = [[changes.conversation.id for changes in answer.conversations] for answer in answers]
+    assert told == [rooms[:2], rooms[2:4], rooms[4:6], rooms[6:]]
+    assert not any(changes.events for answer in answers for changes in answer.conversations)
+    assert answers[-1].since == (await history.position(ALICE)).token()
 
 
 # --- lists and counts
