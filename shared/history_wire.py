@@ -1,17 +1,8 @@
 """The bodies of history's query API over HTTP: one struct a query, posted to its own path."""
 
-from typing import ClassVar
-
-import msgspec
-
 from shared.history_api import SyncQuery
 from shared.ids import ConversationId, MessageId, UserId
-
-
-class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of the queries; `path` says where each is asked."""
-
-    path: ClassVar[str]
+from shared.query_http import Query
 
 
 class AskPosition(Query, frozen=True, kw_only=True):

@@ -1,14 +1,8 @@
 """Ask presence over HTTP: the client side of its query API."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Self, TypeVar
+from collections.abc import Sequence
 
-import httpx
-import msgspec
-from pydantic import SecretStr
-
-from shared.errors import Conflict, ErrorBody, Invalid, NotFound, Unavailable, WarrenError
+from shared.errors import Conflict, Invalid, NotFound
 from shared.ids import DeviceId, UserId
 from shared.presence_api import Account, Device, Presence, Profile, ProfileChange, ProfilePage
 from shared.presence_wire import (
@@ -19,29 +13,18 @@ from shared.presence_wire import (
     AskProfiles,
     AskSearch,
     AskSignOut,
-    Query,
 )
-
-T = TypeVar("T")
-_ANSWERS: dict[str, type[WarrenError]] = {kind.code: kind for kind in (Invalid, NotFound, Conflict)}
+from shared.query_http import HttpQueries
 
 
-class HttpPresence:
+class HttpPresence(HttpQueries):
     """The `PresenceQueries` of the other services; `open` makes one.
 
     Every method raises what presence raised; Unavailable where it cannot be reached, or does not answer in time.
     """
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, url: str, token: SecretStr, timeout_s: float) -> AsyncIterator[Self]:
-        """Make a client with its pool of connections; connects when it is first asked."""
-        headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout_s) as client:
-            yield cls(client)
+    asked = "Presence"
+    errors = (Invalid, NotFound, Conflict)
 
     async def presence_of(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
         """Give the presence of each user asked for."""
@@ -70,21 +53,3 @@ class HttpPresence:
     async def sign_out(self, user_id: UserId, device_id: DeviceId) -> None:
         """End the sessions of a device, and let its tokens from before count no more."""
         return await self._ask(AskSignOut(user_id=user_id, device_id=device_id), type(None))
-
-    async def _ask(self, query: Query, answer: type[T]) -> T:
-        try:
-            response = await self._client.post(query.path, content=msgspec.json.encode(query))
-            if response.is_success:
-                return msgspec.json.decode(response.content, type=answer)
-            body = msgspec.json.decode(response.content, type=ErrorBody)
-        except (httpx.HTTPError, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise Unavailable(f"Presence does not answer: {error or type(error).__name__}") from error
-        raise _error_of(body)
-
-
-def _error_of(body: ErrorBody) -> WarrenError:
-    """Give the error that a body tells of. What is not an answer to the question, as a wrong token, is an outage."""
-    kind = _ANSWERS.get(body.code)
-    if kind is None:  # what presence says of its own troubles is not for clients
-        return Unavailable("Presence cannot answer now.", retry_after_ms=body.retry_after_ms, code=body.code)
-    return kind(body.message, retry_after_ms=body.retry_after_ms, **body.details)

@@ -1,19 +1,14 @@
 """The bodies of presence's query API over HTTP: one struct a query, posted to its own path."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import msgspec
 
 from shared.ids import DeviceId, UserId
 from shared.presence_api import MAX_USERS, ProfileChange
+from shared.query_http import Query
 
 UserIds = Annotated[tuple[UserId, ...], msgspec.Meta(max_length=MAX_USERS)]
-
-
-class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of the queries; `path` says where each is asked."""
-
-    path: ClassVar[str]
 
 
 class AskPresence(Query, frozen=True, kw_only=True):
