@@ -333,37 +333,38 @@ async def test_a_room_of_ten_thousand_reaches_those_who_are_there(town: Stack) -
 async def test_events_come_over_http_too_and_resume(town: Stack) -> None:
     async with people(town, "ed", "flo") as (ed, flo):
         room = (await ed.call("POST", "/v1/conversations", 201, kind="direct", member_ids=["flo"]))["id"]
-        ids: list[str] = []
-        seen: list[object] = []
+        heard: list[object] = []
+        last_id: str | None = None
         for n in range(3):
-            async with asyncio.timeout(15), flo.rest.stream("GET", "/sse", headers=_resume(ids)) as stream:
+            headers = {"Last-Event-ID": last_id} if last_id else {}
+            async with asyncio.timeout(15), flo.rest.stream("GET", "/sse", headers=headers) as stream:
                 lines = stream.aiter_lines()
-                await _event(lines, "welcome", ids)
+                heard += (await _hear(lines, "welcome", None))[0]
                 await ed.say(room, f"live {n}")
-                while f"live {n}" not in seen:
-                    seen.append((await _event(lines, "message", ids))["content"])
+                contents, last_id = await _hear(lines, "message", f"live {n}")
+                heard += contents
             await ed.say(room, f"away {n}")
-        assert seen == ["live 0", "away 0", "live 1", "away 1", "live 2"]
+        assert heard == ["live 0", "away 0", "live 1", "away 1", "live 2"]
 
 
-def _resume(ids: list[str]) -> dict[str, str]:
-    return {"Last-Event-ID": ids[-1]} if ids else {}
+async def _hear(lines: AsyncIterator[str], type_: str, content: str | None) -> tuple[list[object], str | None]:
+    """Read events up to a certain one, and to the id that covers it: only the last event of each burst has one.
 
-
-async def _event(lines: AsyncIterator[str], type_: str, ids: list[str]) -> dict[str, object]:
-    """Read on to the next event of a type, and to the id that covers it: the last event of each burst has one."""
-    found: dict[str, object] | None = None
-    covered = False
+    Gives the contents of the messages among them.
+    """
+    contents: list[object] = []
+    heard, id_ = False, None
     async for line in lines:
-        if line.startswith("data:") and (frame := json.loads(line[5:]))["type"] == type_:
-            found = found or frame["data"]
-        elif line.startswith("id:"):
-            ids.append(line[3:].strip())
-            covered = True
+        if line.startswith("id:"):
+            id_ = line[3:].strip()
+        elif line.startswith("data:"):
+            frame = json.loads(line[5:])
+            heard = heard or (frame["type"] == type_ and frame["data"].get("content") == content)
+            contents += [frame["data"]["content"]] if frame["type"] == "message" else []
+        elif not line and heard and id_ is not None:
+            return contents, id_
         elif not line:
-            if found is not None and covered:
-                return found
-            covered = False
+            id_ = None
     raise AssertionError("the stream has ended")
 
 
