@@ -79,7 +79,7 @@ class AlterConversations:
 
     async def _leave_channels(self, command: RemoveMember, received: Received, outbound: Outbound) -> None:
         """Who leaves a space leaves its channels; each has its own log, on a shard of its own."""
-        for channel_id in await self.store.channels_of(command.conversation_id, command.user_id):
+        for channel_id in await self.store.channels_left_over(command.conversation_id, command.user_id):
             removal = RemoveMember(
                 change_id=MessageId(self.new_id()),
                 conversation_id=channel_id,

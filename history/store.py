@@ -110,8 +110,8 @@ class LogWriter(Protocol):
         """
         ...
 
-    async def channels_of(self, space_id: ConversationId, user_id: UserId) -> list[ConversationId]:
-        """Give the channels of a space that a user is in now."""
+    async def channels_left_over(self, space_id: ConversationId, user_id: UserId) -> list[ConversationId]:
+        """Give the channels that a user is in now, though not in their space: none where they have come back to it."""
         ...
 
 

@@ -71,12 +71,12 @@ class MongoConversations(MongoHeads):
             entries[record.id] = entry
         return entries
 
-    async def channels_of(self, space_id: ConversationId, user_id: UserId) -> list[ConversationId]:
-        """Give the channels of a space that a user is in now."""
+    async def channels_left_over(self, space_id: ConversationId, user_id: UserId) -> list[ConversationId]:
+        """Give the channels that a user is in now, though not in their space."""
         with self._asking():
             channels = [each["_id"] async for each in self._conversations.find({"parent_id": space_id}, ["_id"])]
-            present = await self._present([(channel, user_id) for channel in channels])
-        return sorted(channel for channel, _ in present)
+            places = {place for place, _ in await self._present([(each, user_id) for each in (space_id, *channels)])}
+        return [] if space_id in places else sorted(places)
 
 
 def _created(

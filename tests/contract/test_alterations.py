@@ -271,9 +271,16 @@ async def test_members_of_the_space_may_join_its_open_channel(store: MessageStor
     await alter(store, add(BOB, by=BOB, room=CHANNEL))
     assert isinstance(await store.alter(add(EVE, by=EVE, room=CHANNEL), at=START), NotAMember)
     assert isinstance(await store.alter(add(EVE, by=BOB, room=CHANNEL), at=START), NotAMember)
-    assert await store.channels_of(SPACE, BOB) == [CHANNEL]
+
+
+async def test_the_channels_of_who_has_left_the_space_are_named(store: MessageStore) -> None:
+    await store.create([create_space([ALICE, BOB])], at=START)
+    await store.create([create_channel([ALICE, BOB], parent=SPACE)], at=START)
+    assert await store.channels_left_over(SPACE, BOB) == []
+    await alter(store, remove(BOB, room=SPACE))
+    assert await store.channels_left_over(SPACE, BOB) == [CHANNEL]
     await alter(store, remove(BOB, by=BOB, room=CHANNEL))
-    assert await store.channels_of(SPACE, BOB) == []
+    assert await store.channels_left_over(SPACE, BOB) == []
 
 
 # --- repeats, and what is so already

@@ -120,7 +120,7 @@ async def test_every_change_finds_its_way_by_an_index(
     ]
     for change in changes:
         assert isinstance(await store.alter(change, at=START), Altered)
-    await store.channels_of(SPACE, BOB)
+    await store.channels_left_over(SPACE, BOB)
     asked = plans(database)
     assert_no_scan([plan for plan in asked if "command" not in plan or "commitTransaction" not in plan["command"]])
 

@@ -147,8 +147,10 @@ class FakeMessageStore(FakeCustody):
             return Altered(outcome.entry(), outcome.change.version)
         return outcome or Altered(None, scene.tip.version if scene.tip else 0)
 
-    async def channels_of(self, space_id: ConversationId, user_id: UserId) -> list[ConversationId]:
+    async def channels_left_over(self, space_id: ConversationId, user_id: UserId) -> list[ConversationId]:
         self._check()
+        if self._is_in(space_id, user_id):
+            return []
         channels = (each for each in self._conversations.values() if each.record.parent_id == space_id)
         return sorted(each.record.id for each in channels if self._is_in(each.record.id, user_id))
 

@@ -166,6 +166,18 @@ async def test_who_leaves_a_space_leaves_its_channels(history: PlayedHistory) ->
         assert await history.left() == []
 
 
+async def test_a_removal_that_is_repeated_late_takes_nobody_out_who_has_come_back(history: PlayedHistory) -> None:
+    async with history.run():
+        await history.order(create_space())
+        removal = remove(BOB, by=BOB, room=SPACE)
+        await history.order(removal)
+        await history.order(add(BOB, room=SPACE))
+        await history.order(create_channel((ALICE, BOB), parent=SPACE))
+        await history.events()
+        await history.order(removal)
+        assert [event.body.conversation_id for event in await history.events() if is_change(event.body)] == [SPACE]
+
+
 async def test_a_full_queue_of_its_own_does_not_hold_it_up(history: PlayedHistory) -> None:
     async with history.run():
         await history.order(create_space())
