@@ -67,8 +67,8 @@ class LogEvent(Event, frozen=True, kw_only=True, omit_defaults=True):
         return user_id not in self.hidden_from and self.only_for in (None, user_id)
 
 
-class MessageStored(LogEvent, frozen=True, kw_only=True, omit_defaults=True):
-    """A message has its place and is durable. In a sync it is as it is now, with the version it was stored with."""
+class MessageEvent(LogEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of the entries with a message, as it is after them."""
 
     message: Message
 
@@ -81,6 +81,10 @@ class MessageStored(LogEvent, frozen=True, kw_only=True, omit_defaults=True):
     def version(self) -> int:
         """Give the version of the entry."""
         return self.message.version
+
+
+class MessageStored(MessageEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """A message has its place and is durable. In a sync it is as it is now, with the version it was stored with."""
 
     @property
     def at(self) -> datetime:
@@ -88,38 +92,16 @@ class MessageStored(LogEvent, frozen=True, kw_only=True, omit_defaults=True):
         return self.message.created_at
 
 
-class MessageEdited(LogEvent, frozen=True, kw_only=True, omit_defaults=True):
+class MessageEdited(MessageEvent, frozen=True, kw_only=True, omit_defaults=True):
     """A message has another content. `message` is as it is after it, with the version of the edit."""
 
-    message: Message
     at: datetime
 
-    @property
-    def conversation_id(self) -> ConversationId:
-        """Name the conversation."""
-        return self.message.conversation_id
 
-    @property
-    def version(self) -> int:
-        """Give the version of the entry."""
-        return self.message.version
-
-
-class MessageDeleted(LogEvent, frozen=True, kw_only=True, omit_defaults=True):
+class MessageDeleted(MessageEvent, frozen=True, kw_only=True, omit_defaults=True):
     """A message is gone: for everyone, or (`only_for`) from one member's sight. `message` is what is left of it."""
 
-    message: Message
     at: datetime
-
-    @property
-    def conversation_id(self) -> ConversationId:
-        """Name the conversation."""
-        return self.message.conversation_id
-
-    @property
-    def version(self) -> int:
-        """Give the version of the entry."""
-        return self.message.version
 
 
 class ReactionChanged(LogEvent, frozen=True, kw_only=True, omit_defaults=True):
