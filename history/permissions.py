@@ -24,6 +24,7 @@ from shared.ids import UserId
 
 MAX_EMOJI_CHARACTERS = 32  # the longest sequences of joined emoji have about a third of that
 MAX_EMOJIS = 50  # different ones on one message
+MAX_REACTIONS = 20_000  # on one message, of all members together: with the longest ids 3 MB; a document may have 16
 _LEADERS = frozenset({Role.OWNER, Role.ADMIN})
 
 
@@ -105,6 +106,8 @@ def _refuse_react(command: SetReaction, scene: Scene) -> WarrenError | None:
         return Invalid(f"An emoji has 1 to {MAX_EMOJI_CHARACTERS} characters, none of them blank.")
     if not command.removed and emoji not in message.reactions and len(message.reactions) >= MAX_EMOJIS:
         return TooLarge(f"A message has at most {MAX_EMOJIS} different reactions.", message_id=message.id)
+    if not command.removed and sum(map(len, message.reactions.values())) >= MAX_REACTIONS:
+        return TooLarge(f"A message has at most {MAX_REACTIONS} reactions.", message_id=message.id)
     return _refuse_operator(command)
 
 

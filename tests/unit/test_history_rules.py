@@ -39,6 +39,7 @@ def scene(
     deleted: bool = False,
     hidden_for: tuple[UserId, ...] = (),
     reactions: int = 0,
+    of_each: int = 1,
 ) -> Scene:
     """A room with one of each: an owner, an admin, two members, one who joined after the message, one who left."""
     roles = {OWNER: Role.OWNER, ADMIN: Role.ADMIN}
@@ -61,7 +62,7 @@ def scene(
         content="hi",
         created_at=AT,
         deleted_at=AT if deleted else None,
-        reactions={f"e{n}": (READER,) for n in range(reactions)},
+        reactions={f"e{n}": (READER,) * of_each for n in range(reactions)},
     )
     hidings = tuple(Hiding(user_id, 2, AT) for user_id in hidden_for)
     present = tuple(sorted(user_id for user_id, member in members.items() if member.present))
@@ -106,6 +107,8 @@ RIGHTS: list[tuple[str, Scene, Alteration, str | None]] = [
     ("with a family", GROUP, react(M, "👨‍👩‍👧‍👦", by=READER), None),
     ("not with a 51st emoji", scene(reactions=50), react(M, by=READER), "too_large"),
     ("but with one that is there", scene(reactions=50), react(M, "e1", by=WRITER), None),
+    ("not where ever so many have", scene(reactions=2, of_each=10_000), react(M, "e1", by=WRITER), "too_large"),
+    ("but they may take it back", scene(reactions=2, of_each=10_000), react(M, "e1", by=READER, removed=True), None),
     ("the operator does not react", GROUP, react(M, by=None), "invalid"),
     ("the owner renames", GROUP, rename("x", by=OWNER, room=ROOM), None),
     ("so does an admin", GROUP, rename("x", by=ADMIN, room=ROOM), None),
