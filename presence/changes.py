@@ -129,7 +129,7 @@ def _stand(before: Standing, connections: Sequence[Connection], at: datetime, go
     presence = Presence(
         user_id=before.told.user_id,
         status=before.chosen if visible else OFFLINE,
-        last_seen=at if visible else _last_seen(before.told, connections, at, connected=devices > 0),
+        last_seen=at if visible else _last_seen(before.told, connections, gone_until, connected=devices > 0),
         devices=devices if visible else 0,
         text=before.text if visible else "",
     )
@@ -149,12 +149,13 @@ def _count(before: int, connections: Iterable[Connection], gone_until: datetime)
 
 
 def _last_seen(
-    before: Presence, connections: Iterable[Connection], at: datetime, *, connected: bool
+    before: Presence, connections: Iterable[Connection], gone_until: datetime, *, connected: bool
 ) -> datetime | None:
-    """Tell when one whom others do not see was last seen: as it was, if they did not see them before either."""
+    """Tell when one whom others do not see was last seen: as it was, if they did not see them before either.
+
+    Who turns invisible looks like one who went, of whom others hear when the grace is over.
+    """
     if before.status == OFFLINE:
         return before.last_seen
-    if connected:
-        return at
-    times = [before.last_seen, *(connection.gone_at for connection in connections)]
-    return max((time for time in times if time is not None), default=at)
+    went = (gone_until,) if connected else (connection.gone_at for connection in connections)
+    return max((time for time in (before.last_seen, *went) if time is not None), default=gone_until)

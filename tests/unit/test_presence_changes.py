@@ -165,13 +165,10 @@ def test_a_text_is_not_shown_of_those_who_are_not_there() -> None:
     assert news(before, connection("phone", 3)) == ("offline", 0, "", START + 3 * SECOND)
 
 
-def test_who_turns_invisible_was_seen_until_then() -> None:
-    assert news(standing(1, Status.INVISIBLE, shown="online"), connection("phone")) == (
-        "offline",
-        0,
-        "",
-        START + 60 * SECOND,
-    )
+def test_who_turns_invisible_looks_like_one_who_has_gone() -> None:
+    before = standing(1, shown="online")
+    turned = standing(1, Status.INVISIBLE, shown="online")
+    assert news(turned, connection("phone")) == news(before, connection("phone", 55))
 
 
 def test_an_invisible_user_comes_and_goes_without_a_word() -> None:

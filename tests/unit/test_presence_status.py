@@ -5,6 +5,7 @@ from datetime import datetime
 
 import pytest
 
+from presence.handlers import GRACE
 from shared.commands import SetStatus, Status
 from shared.events import PresenceChanged, Session, SessionOpened
 from shared.ids import UserId
@@ -62,7 +63,7 @@ async def test_who_turns_invisible_is_offline_to_others_and_invisible_to_themsel
     await presence.gateway.tell(choose(Status.INVISIBLE, "Hidden"))
     (change,) = await presence.news(PresenceChanged)
     assert (change.status, change.chosen, change.text, change.devices) == ("offline", "invisible", "", 0)
-    assert change.last_seen == presence.clock.now()
+    assert change.last_seen == presence.clock.now() - GRACE
     await presence.clock.advance(9)
     async with presence.asked("internal") as client:
         seen = (await HttpPresence(client).presence_of([ALICE]))[ALICE]
