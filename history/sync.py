@@ -1,7 +1,7 @@
 """What a reader at a position lacks, conversation by conversation and page by page."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import msgspec
@@ -50,7 +50,7 @@ class SyncReader:
     async def position(self, user_id: UserId) -> Position:
         """Give the position of a reader who has everything that is stored now."""
         floor = self._clock.now() - SETTLE
-        return _settled(floor, await self._listing.places(await self._store.memberships(user_id)), {})
+        return _settled(floor, await self._places(await self._store.memberships(user_id), floor), {})
 
     async def answer(self, query: SyncQuery) -> SyncAnswer:
         """Give what changed since a position, page by page, what changed first coming first.
@@ -62,7 +62,7 @@ class SyncReader:
         since = Position(EPOCH) if query.since is None else Position.from_token(query.since)
         since.versions.update(query.versions)
         memberships = await self._store.memberships(query.user_id)
-        places = await self._listing.places(memberships)
+        places = await self._places(memberships, settled)
         if query.since is None:
             _forget_left(places, since)
         lacking = [place for place in places if _is_new(place, since)]
@@ -70,7 +70,7 @@ class SyncReader:
         views = await self._listing.views(query.user_id, {each: memberships[each] for each in pages})
         count, _ = fitting(size_of(views.get(each)) for each in pages)
         pages = dict(list(pages.items())[:count])
-        since.versions.update((each, page.version) for each, page in pages.items())
+        since.versions.update((each, page.version if each in views else 0) for each, page in pages.items())
         later = [place for place in lacking if place.id not in pages or not pages[place.id].whole]
         if later:
             answer = tuple(_changes(views[each], page) for each, page in pages.items() if each in views)
@@ -87,6 +87,13 @@ class SyncReader:
             return SyncAnswer(conversations=answer, since=since.token(), has_more=True)
         since = _settled(max(since.floor, settled), places, since.versions)
         return SyncAnswer(conversations=answer, since=since.token(), has_more=False)
+
+    async def _places(self, memberships: Mapping[ConversationId, Membership], settled: datetime) -> list[Place]:
+        """Give a user's conversations; of one that is just being made, and not there yet, nothing is had."""
+        places = await self._listing.places(memberships)
+        begun = {place.id for place in places if place.version == 1 and place.changed_at > settled}
+        unmade = begun - (await self._store.records(begun)).keys() if begun else begun
+        return [replace(place, version=0) if place.id in unmade else place for place in places]
 
     async def _moved(
         self, user_id: UserId, memberships: Mapping[ConversationId, Membership], since: Position, settled: datetime

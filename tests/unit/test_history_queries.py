@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from history.paging import MAX_PAGE_BYTES
 from history.queries import StoredHistory
-from history.reading import Record
+from history.reading import End, Record
 from shared.errors import Invalid
 from shared.events import ConversationChanged, MessageStored
 from shared.history_api import MAX_PAGE, Changes, SyncAnswer, SyncQuery
@@ -151,8 +151,10 @@ async def test_a_new_conversation_without_messages_is_given_once() -> None:
 
 async def test_a_conversation_in_the_making_has_members_and_is_not_shown_yet() -> None:
     class HalfMade(FakeMessageStore):
+        made = False
+
         async def records(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Record]:
-            return {}
+            return await super().records(conversation_ids) if self.made else {}
 
     clock, store = FakeClock(), HalfMade()
     await store.create([create_group()], at=clock.now())
@@ -161,15 +163,20 @@ async def test_a_conversation_in_the_making_has_members_and_is_not_shown_yet() -
     assert answer.conversations == ()
     page = await history.conversations(ALICE, limit=10, cursor=None)
     assert page.conversations == ()
+    positions = [answer.since, (await history.position(ALICE)).token()]
+    store.made = True
+    for since in positions:
+        [changes] = (await history.sync(SyncQuery(user_id=ALICE, since=since))).conversations
+        assert [event.version for event in changes.events] == [1]
 
 
 async def test_a_message_that_comes_while_a_sync_is_answered_is_not_counted_as_given() -> None:
     clock = FakeClock()
 
     class Busy(FakeMessageStore):
-        async def records(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Record]:
+        async def ends(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, End]:
             await self.append([send("c2", to=BOB)], at=clock.now(), repeated=False)
-            return await super().records(conversation_ids)
+            return await super().ends(conversation_ids)
 
     store = Busy()
     await store.append([send("c1", to=BOB)], at=clock.now(), repeated=False)
