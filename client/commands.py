@@ -14,6 +14,7 @@ from client.warren import WarrenClient
 HELP = "/help lists the commands, /quit ends; // begins a message with a slash."
 _LISTED = 50
 _MEMBERS = 200
+_MOVES = ("open", "group", "join")
 _STATUSES = ("online", "away", "dnd", "invisible")
 
 Remark = Callable[[str], None]
@@ -50,12 +51,12 @@ class Commands:
             "help": ("", "this list", self._help),
         }
 
-    async def run(self, text: str) -> None:
-        """Carry out `/name arguments`."""
+    async def run(self, text: str) -> bool:
+        """Carry out `/name arguments`; False: the user is not where they wanted to go."""
         name, _, arguments = text.strip().removeprefix("/").partition(" ")
         if name not in self._table:
             self._remark(f"No such command. {HELP}")
-            return
+            return True
         usage, _, command = self._table[name]
         try:
             await command(arguments.strip())
@@ -63,6 +64,9 @@ class Commands:
             self._remark(str(error) or f"Say it like this: /{name} {usage}")
         except (ClientError, TimeoutError) as error:
             self._remark(wording.failure(error))
+        else:
+            return True
+        return name not in _MOVES
 
     # --- going places
 

@@ -10,10 +10,13 @@ PATIENCE_S = 5.0  # how long a command, and the end, wait for the answers to wha
 
 
 class TypedLines:
-    """A bounded queue of lines, and the task that works through it."""
+    """A bounded queue of lines, and the task that works through it.
+
+    What was typed behind a move that failed, before that could be seen, was meant for elsewhere and is left out.
+    """
 
     def __init__(
-        self, *, say: Callable[[str], Awaitable[None]], command: Callable[[str], Awaitable[None]], show: Show
+        self, *, say: Callable[[str], Awaitable[None]], command: Callable[[str], Awaitable[bool]], show: Show
     ) -> None:
         self._say = say
         self._command = command
@@ -38,10 +41,14 @@ class TypedLines:
         """Work until `finish`, then see the answers come in."""
         async with asyncio.TaskGroup() as tasks:
             said: set[asyncio.Task[None]] = set()
+            astray = 0  # lines behind a move that failed
             while (line := await self._lines.get()) is not None:
-                if line.startswith("/") and not line.startswith("//"):
+                if astray:
+                    astray -= 1
+                    self._show(f"Left out, for you are not where you wanted to go: {line}")
+                elif line.startswith("/") and not line.startswith("//"):
                     await _answered(said)
-                    await self._command(line)
+                    astray = 0 if await self._command(line) else self._lines.qsize()
                 else:
                     task = tasks.create_task(self._one(line.removeprefix("/")), name="chat.send")
                     said.add(task)

@@ -340,8 +340,9 @@ async def test_a_command_waits_for_what_was_said_before_it() -> None:
         await answered.wait()
         done.append(f"said {text}")
 
-    async def command(text: str) -> None:
+    async def command(text: str) -> bool:
         done.append(text)
+        return True
 
     typed = TypedLines(say=say, command=command, show=lambda _: None)
     lines = ("one", "//two", "/edit three", "four", "/quit")
@@ -354,3 +355,33 @@ async def test_a_command_waits_for_what_was_said_before_it() -> None:
         assert done == ["say one", "say /two"]
         answered.set()
     assert done == ["say one", "say /two", "said one", "said /two", "/edit three", "say four", "said four"]
+
+
+async def test_what_was_typed_for_elsewhere_is_not_said_here() -> None:
+    said: list[str] = []
+    shown: asyncio.Queue[object] = asyncio.Queue()
+
+    async def say(text: str) -> None:
+        said.append(text)
+
+    async def command(_: str) -> bool:
+        typed.take("also for bob")
+        return False
+
+    typed = TypedLines(say=say, command=command, show=shown.put_nowait)
+    for line in ("here", "/open bob", "for bob"):
+        typed.take(line)
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        tasks.create_task(typed.run())
+        left_out = [str(await shown.get()).rpartition(": ")[2] for _ in range(2)]
+        typed.take("here, then")
+        tasks.create_task(typed.finish())
+    assert (said, left_out) == (["here", "here, then"], ["for bob", "also for bob"])
+
+
+async def test_a_move_that_fails_says_so() -> None:
+    async with Stage.open() as stage:
+        for failing in ("/join 99", "/open 99", "/group Team"):
+            assert not await stage.commands.run(failing)
+        for other in ("/kick nobody", "/nonsense", "/help"):
+            assert await stage.commands.run(other)
