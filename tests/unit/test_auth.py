@@ -1,3 +1,5 @@
+"""Tokens: what is checked of them, and what those minted for development say."""
+
 import asyncio
 import json
 import socket
