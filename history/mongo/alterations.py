@@ -86,6 +86,8 @@ class MongoAlterations(MongoHeads):
             return Conflict("This change id is taken.", change_id=command.change_id)
         change = documents.logged_change_of(done)
         message, latecomers = await self._message(change.message_id, record, session)
+        if change.message_id is not None and message is None:  # expired: nobody has anything left to change
+            return Altered(None, change.version, repeat=True)
         outcome = Outcome(change, record, message, latecomers=latecomers)
         return Altered(outcome.entry(), change.version, repeat=True)
 

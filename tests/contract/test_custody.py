@@ -149,6 +149,15 @@ async def test_the_first_entries_are_removed_oldest_first_as_many_as_asked(store
     assert await store.remove_before(DIRECT, before, 3) == 0
 
 
+async def test_a_repeated_change_of_what_has_expired_is_answered_and_tells_nobody(store: MessageStore) -> None:
+    await append(store, send("c1", to=BOB, message_id="m1"))
+    command = edit("m1", room=DIRECT)
+    await store.alter(command, at=START + MINUTE)
+    assert await store.remove_before(DIRECT, START + MINUTE, 10) == 1
+    again = done(await store.alter(command, at=START + MINUTE))
+    assert (again.entry, again.version, again.repeat) == (None, 2, True)
+
+
 async def test_the_last_entry_is_never_removed_and_the_log_goes_on_from_it(store: MessageStore) -> None:
     await append(store, send("c1", to=BOB), send("c2", to=BOB))
     assert await store.remove_before(DIRECT, START + MINUTE, 10) == 1

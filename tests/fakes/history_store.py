@@ -159,6 +159,8 @@ class FakeMessageStore(FakeCustody):
         for change in conversation.log:
             if isinstance(change, LoggedChange) and change.id == command.change_id:
                 message = self._message(command.conversation_id, change.message_id)
+                if change.message_id is not None and message is None:
+                    return Altered(None, change.version, repeat=True)
                 late = self._latecomers(command.conversation_id, message)
                 entry = Outcome(change, conversation.record, message, latecomers=late).entry()
                 return Altered(entry, change.version, repeat=True)
