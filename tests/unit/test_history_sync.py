@@ -241,6 +241,15 @@ async def test_a_reaction_to_a_message_that_is_gone_is_not_told(world: GroupWorl
     assert told(changes) == [(2, "MessageStored"), (4, "MessageDeleted")]
 
 
+async def test_what_becomes_of_a_message_that_one_has_hidden_is_not_told(world: GroupWorld) -> None:
+    _, since = await world.sync(BOB, None)
+    [message] = await world.send("text")
+    await world.delete(message, DeleteScope.ME, actor=BOB)
+    await world.edit(message, "other text")
+    ((changes,), _) = await world.sync(BOB, since)
+    assert (told(changes), changes.version) == ([(2, "MessageStored"), (3, "MessageDeleted")], 4)
+
+
 async def test_a_limited_page_that_begins_with_a_change_says_which_messages_are_before_it(world: GroupWorld) -> None:
     _, since = await world.sync(BOB, None)
     messages = await world.send(*(f"m{n}" for n in range(3)))
