@@ -1,4 +1,6 @@
-"""What two clients hold, compared."""
+"""What two clients hold, compared; and what one was told, compared with what it may be told."""
+
+from collections.abc import Callable
 
 from tests.slice.model import Frame, Reader, Room
 
@@ -57,3 +59,9 @@ def assert_kept_alike(one: Reader, other: Reader) -> None:
 
 def _lasting(message: Frame) -> Frame:
     return {name: message[name] for name in ("id", "content", "metadata", "edited_at")}
+
+
+def assert_told_no_more(reader: Reader, allows: Callable[[str, Frame], bool]) -> None:
+    """Look for entries and messages that the user was told, though they were before or after a stay, or hidden."""
+    wrong = [frame for frame in reader.told if not allows(reader.user_id, frame)]
+    assert not wrong, f"{reader.user_id} was told {wrong[0]}"

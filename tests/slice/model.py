@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 Frame: TypeAlias = dict[str, Any]
 ENTRIES = ("message", "message.updated", "message.deleted", "reaction", "conversation")
+PAGED = "paged"  # a message of a page, beside the entries
 # A message's status follows from the watermarks; its version depends on the way by which it came.
 VOLATILE = ("status", "delivered_at", "read_at", "version")
 
@@ -48,6 +49,7 @@ class Reader:
         self.rooms: dict[str, Room] = {}
         self.syncing = False
         self.behind = False  # entries were left out: a sync is to be asked for, and what comes until its end held back
+        self.told: list[Frame] = []  # everything, whatever became of it
         self._fresh: dict[str, int] = {}  # versions beyond `since`
         self._pushed: dict[str, int] = {}  # the last versions pushed on this connection
         self._held: list[Frame] = []  # entries pushed before the sync's end
@@ -64,6 +66,7 @@ class Reader:
             case "lagged":
                 self.behind = True
             case type_ if type_ in ENTRIES:
+                self.told.append(frame)
                 self._check_order(frame)
                 if self.syncing or self.behind:
                     self._held.append(frame)
@@ -106,6 +109,9 @@ class Reader:
     def sync(self, answer: Frame) -> Frame | list[Fetch]:
         """Take an answer: gives what to ask next, or at the end the pages to fetch."""
         self._changes.extend(answer["conversations"])
+        for changes in answer["conversations"]:
+            self.told.extend(changes["events"])
+            self._told_paged(changes["conversation"]["last_message"])
         if answer["has_more"]:
             return {"since": answer["since"]}
         self.syncing = False
@@ -152,6 +158,7 @@ class Reader:
     def page(self, room_id: str, answer: Frame) -> list[Fetch]:
         """Take a page: gives the next one to fetch, if there is one. Entries that came meanwhile may not be in it."""
         room = self.rooms[room_id]
+        self._told_paged(*answer["messages"])
         for message in answer["messages"]:
             room.messages.setdefault(message["seq"], dict(message))
         for frame in room.meanwhile:
@@ -160,6 +167,9 @@ class Reader:
             return [Fetch(room_id, answer["messages"][0]["seq"])]
         self.no_page(room_id)
         return []
+
+    def _told_paged(self, *messages: Frame | None) -> None:
+        self.told.extend({"type": PAGED, "data": message} for message in messages if message is not None)
 
     def no_page(self, room_id: str, *, refused: bool = False) -> None:
         """Take note that there is no further page."""

@@ -23,6 +23,7 @@ DAILY = (
     *("rest",) * 4,
 )
 FAULTS = ("gateway", "delivery", "history", "store")
+MISHAPS = ("lose", "late", "repeat")  # of the next hand-offs
 
 
 class Step(NamedTuple):
@@ -73,7 +74,7 @@ class Player:
             {"kind": "channel", "name": "channel", "member_ids": [dave]},
         ):
             self._call(self.devices[0], "POST", "/v1/conversations", body)
-        await self.quiet()
+            await self.quiet()  # the group is made first
         assert len(self.world.created) == 2
 
     async def play(self, steps: Sequence[Step]) -> None:
@@ -138,12 +139,16 @@ class Player:
         """Name the conversations that the client holds messages or news of."""
         return sorted(device.reader.rooms)
 
+    def _rooms(self, device: Device) -> list[str]:
+        return list(dict.fromkeys((*self.world.created, *self.rooms(device))))
+
     def _room(self, step: Step, device: Device) -> str:
-        rooms = [*self.world.created, *self.rooms(device)]
+        rooms = self._rooms(device)
         return rooms[step.room % len(rooms)] if rooms else "nowhere"
 
     def _message(self, step: Step, device: Device) -> Frame | None:
-        rooms = [room for _, room in sorted(device.reader.rooms.items()) if room.messages]
+        held = device.reader.rooms
+        rooms = [held[room_id] for room_id in self._rooms(device) if room_id in held and held[room_id].messages]
         if not rooms:
             return None
         messages = rooms[step.room % len(rooms)].messages

@@ -11,7 +11,12 @@ import msgspec
 from starlette.types import ASGIApp, Message
 
 from history.queries import StoredHistory
+from history.reading import Logged
+from shared.ids import ConversationId
 from tests.fakes.clock import settle
+from tests.fakes.history_store import FakeMessageStore
+from tests.slice.chronicle import Chronicle
+from tests.slice.handoffs import CarelessBroker
 from tests.slice.model import Frame
 from tests.slice.sockets import FakeSocket
 from tests.slice.warren import Warren
@@ -90,12 +95,27 @@ class LateHistory:
             await asyncio.sleep(0)
 
 
+class WitnessedStore(FakeMessageStore):
+    """A store whose logs a chronicle follows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chronicle = Chronicle()
+
+    def _log(self, conversation_id: ConversationId, entry: Logged) -> None:
+        super()._log(conversation_id, entry)
+        self.chronicle.note(self._conversations[conversation_id].record, entry)
+
+
 class TownWarren(Warren):
-    """Warren with small outboxes, and a history that takes its time over answers."""
+    """Warren with small outboxes, a careless broker, and a history that takes its time over answers."""
 
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         super().__init__(tasks)
-        self.history_queries = cast(StoredHistory, LateHistory(self.history_queries))
+        self.server = self.broker = CarelessBroker(self.clock)
+        self.messages = self.store = WitnessedStore()
+        queries = StoredHistory(self.messages, clock=self.clock)
+        self.history_queries = cast(StoredHistory, LateHistory(queries))
 
     def gateway_environ(self, name: str) -> dict[str, str]:
         return {**super().gateway_environ(name), **SMALL}
@@ -153,6 +173,8 @@ class Town:
                 await self._kill(what)
             case "store":
                 self._warren.messages.fail(pick % 3)
+            case "lose" | "late" | "repeat":
+                self._warren.broker.mishaps[GATEWAYS[pick % 2]].add(what, 1 + pick // 2 % 3)
             case _:
                 raise AssertionError(what)
 
@@ -183,12 +205,26 @@ class Town:
         for name in tuple(self._dead):
             await self._kill(name)
         self._warren.messages.fail(0)
+        await self._make_up()
         await self.passes(12)  # until the last backoff has ended
         for _ in range(10):
             if not await self._waiting():
                 return
             await self.passes(10)
         raise AssertionError(f"{await self._waiting()} do not become empty.")
+
+    async def _make_up(self) -> None:
+        """Tell the gateways that hand-offs were lost, as they learn of it in truth: by the end of their queue."""
+        for name, mishaps in self._warren.broker.mishaps.items():
+            mishaps.end()
+            if mishaps.is_lossy:
+                await self._lose(name)
+                await self._lose(name)
+
+    @property
+    def chronicle(self) -> Chronicle:
+        """What the log says of who may be told what."""
+        return self._warren.store.chronicle
 
     async def check_nothing_given_up(self) -> None:
         """Look for dead letters."""
