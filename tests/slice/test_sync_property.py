@@ -18,7 +18,7 @@ REST = Step("rest")
 
 def mishap(what: str, pick: int, change: str, *, quiet_before: bool) -> list[Step]:
     """Let something happen to the hand-offs of changes, maybe where no reader's position names the conversation."""
-    talk = [Step("send", ALICE, GROUP, 1), Step("send", ALICE, GROUP, 1), REST]
+    talk = [*[Step("send", ALICE, GROUP, 1)] * 4, REST]  # each change is of another message
     if quiet_before:
         talk += [Step("pass", pick=3), *(Step("sync", device) for device in range(len(DEVICES))), REST]
     changes = [step for number in range(4) for step in (Step(change, ALICE, GROUP, number), REST)]
@@ -30,8 +30,14 @@ def return_(room: int, pick: int, away: str, changes: list[str]) -> list[Step]:
     user, device = (1, BOB) if room == GROUP else (3, DAVE)
     talk = [Step("send", ALICE, room, 1)] * 2
     gone = [*talk, REST, Step("remove", ALICE, room, user), REST, Step(away, device, room, pick), REST]
-    back = [Step("sync", device), REST, *talk, REST, Step("add", ALICE, room, user), REST]
+    back = [Step("sync", device), REST, *talk, Step("change", ALICE, room), REST, Step("add", ALICE, room, user), REST]
     return [*gone, *back, *(Step(change, ALICE, room, number) for number, change in enumerate(changes)), REST]
+
+
+def hide(changes: list[str]) -> list[Step]:
+    """Let a member delete a message from their own sight, which changes after that."""
+    talk = [*[Step("send", ALICE, GROUP, 1)] * 2, REST]
+    return [*talk, Step("delete", BOB, GROUP, 1), REST, *(Step(change, ALICE, GROUP, 1) for change in changes), REST]
 
 
 STEP = st.builds(Step, st.sampled_from(DAILY + FAULTS + MISHAPS * 2), SMALL_NUMBER, SMALL_NUMBER, st.integers(0, 11))
@@ -45,6 +51,7 @@ SCENE = st.one_of(
         st.sampled_from(("pass", "drop", "lose", "late", "rest")),
         st.lists(CHANGES, max_size=4),
     ),
+    st.builds(hide, st.lists(CHANGES, min_size=1, max_size=2)),
 )
 STEPS = st.tuples(
     st.lists(STEP, min_size=1, max_size=24), st.one_of(st.just([]), SCENE), st.lists(STEP, max_size=4)
@@ -78,6 +85,7 @@ async def play(steps: list[Step]) -> None:
 @example(steps=mishap("repeat", 4, "edit", quiet_before=False))
 @example(steps=return_(GROUP, 0, "rest", ["edit", "react", "edit", "delete"]))
 @example(steps=return_(GROUP, 0, "drop", ["edit", "react", "edit", "delete"]))
+@example(steps=hide(["edit", "react"]))
 @example(steps=return_(CHANNEL, 3, "pass", ["edit", "react", "edit", "delete"]))
 def test_stale_state_and_what_a_client_is_told_make_up_the_fresh_state(steps: list[Step]) -> None:
     with asyncio.Runner(debug=False) as runner:  # debugging takes twice the time
