@@ -29,13 +29,12 @@ check: $(VENV) ## format, lint, types, import rules, and the tests that need not
 	@$(MAKE) --no-print-directory unit
 
 unit: $(VENV) ## unit and slice tests: no network, no process
-	PYTHONASYNCIODEBUG=1 $(BIN)/pytest -q tests/unit tests/slice
+	PYTHONASYNCIODEBUG=1 $(BIN)/pytest -q -n logical --maxprocesses 8 tests/unit tests/slice
 
-test: unit ## every test; the last two suites start a private RabbitMQ and MongoDB on free ports
-	$(BIN)/pytest -q tests/contract tests/e2e
+test: unit contract e2e ## every test; the last two suites start a private RabbitMQ and MongoDB on free ports
 
 contract: $(VENV) ## each port's suite over each implementation
-	$(BIN)/pytest -q tests/contract
+	$(BIN)/pytest -q -n 2 tests/contract
 
 e2e: $(VENV) ## real processes, broker, database and sockets, with crashes
 	$(BIN)/pytest -q tests/e2e
