@@ -29,6 +29,7 @@ class Room:
     cut_off: bool = False  # pages were wanted and refused
     first_seq: int = 1  # as the last sync said
     unbroken: bool = True  # each message's seq must be the next one
+    last_seq: int = 0  # of the last message told as an entry: a page may be newer than entries under way
     fetching: bool = False
     meanwhile: list[Frame] = field(default_factory=list)  # entries since pages were asked for, not all of them in those
 
@@ -199,9 +200,9 @@ class Reader:
 
     def _add(self, room: Room, message: Frame) -> None:
         seq = message["seq"]
-        if room.unbroken and room.messages:
-            last = max(room.messages)
-            assert seq == last + 1, f"{self.user_id} was told seq {seq} after {last}"
+        if room.unbroken and room.last_seq:
+            assert seq == room.last_seq + 1, f"{self.user_id} was told seq {seq} after {room.last_seq}"
+        room.last_seq = seq
         room.unbroken = not room.fetching
         room.messages[seq] = dict(message)
 
