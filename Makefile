@@ -3,14 +3,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 URL ?= ws://127.0.0.1:8000/v1/ws
+EXAMPLES ?= 300
 VENV := .venv/.installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help run chat check unit test contract e2e bench lock env clean
+.PHONY: help run chat check unit test contract e2e fuzz-api bench lock env docs clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV) ## run the whole of Warren here, without containers; Ctrl-C stops it
 	@$(BIN)/python -m deploy.local.run
@@ -28,16 +29,18 @@ check: $(VENV) ## format, lint, types, import rules, and the tests that need not
 	@$(MAKE) --no-print-directory unit
 
 unit: $(VENV) ## unit and slice tests: no network, no process
-	PYTHONASYNCIODEBUG=1 $(BIN)/pytest -q tests/unit tests/slice
+	PYTHONASYNCIODEBUG=1 $(BIN)/pytest -q -n logical --maxprocesses 8 tests/unit tests/slice
 
-test: unit ## every test; the last two suites start a private RabbitMQ and MongoDB on free ports
-	$(BIN)/pytest -q tests/contract tests/e2e
+test: unit contract e2e ## every test; the last two suites start a private RabbitMQ and MongoDB on free ports
 
 contract: $(VENV) ## each port's suite over each implementation
-	$(BIN)/pytest -q tests/contract
+	$(BIN)/pytest -q -n 2 tests/contract
 
 e2e: $(VENV) ## real processes, broker, database and sockets, with crashes
 	$(BIN)/pytest -q tests/e2e
+
+fuzz-api: $(VENV) ## send the REST APIs all sorts of requests for a long time: make fuzz-api EXAMPLES=300
+	WARREN_TEST_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q tests/e2e/test_schemathesis.py
 
 bench: $(VENV) ## load a stack of its own and say what it did: make bench ARGS='…'
 	@$(BIN)/python -m tests.bench $(ARGS)
@@ -49,6 +52,9 @@ lock: $(VENV) ## write requirements.lock from pyproject.toml: make lock ARGS=--u
 
 env: $(VENV) ## write .env.example from the settings classes
 	$(BIN)/python -m deploy.local.env_example > .env.example
+
+docs: $(VENV) ## write docs/openapi-*.json and docs/asyncapi.json from the code
+	$(BIN)/python -m deploy.api_documents
 
 clean: ## remove .venv and the caches; the data in .warren stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -9,7 +9,7 @@ import msgspec
 
 from client import wire
 from client.errors import ConnectionLost, ServerError
-from client.events import Event
+from client.events import Entry, Event
 from client.requests import Requests
 from client.timeline import Timeline
 
@@ -21,7 +21,10 @@ MAX_HELD = 10_000
 
 
 class CatchUp:
-    """Owns the timeline's way back to the present; what it brings goes to `tell`, in order."""
+    """Owns the timeline's way back to the present.
+
+    What it brings goes to `tell`, in order, and each conversation as the server now shows it to `know`.
+    """
 
     def __init__(
         self,
@@ -29,20 +32,22 @@ class CatchUp:
         requests: Requests,
         *,
         tell: Callable[[Sequence[Event]], None],
+        know: Callable[[wire.Conversation], None],
         drop: Callable[[], None],
     ) -> None:
         self._timeline = timeline
         self._requests = requests
         self._tell = tell
+        self._know = know
         self._drop = drop
         self._fell_behind = asyncio.Event()
         self._up_to_date = asyncio.Event()
         self._up_to_date.set()
 
-    def take(self, message: wire.Message) -> None:
-        """Take a live message; a gap starts a sync."""
+    def take(self, entry: Entry) -> None:
+        """Take a live entry; a gap starts a sync."""
         was_behind = self._timeline.behind
-        self._tell(self._timeline.take(message))
+        self._tell(self._timeline.take(entry))
         if self._timeline.behind and not was_behind:
             self.fall_behind()
         if self._timeline.held > MAX_HELD:  # the next connection begins with a sync that brings them
@@ -80,7 +85,7 @@ class CatchUp:
             except ServerError as error:
                 log.warning("sync refused, tried again: %s", error)
                 if error.code == "invalid":  # the token; without one everything is asked for
-                    self._timeline.since = None
+                    self._timeline.forget_since()
                 await asyncio.sleep(_PAUSE_S if error.retry_after_ms is None else error.retry_after_ms / 1000)
                 self._fell_behind.set()
             except msgspec.MsgspecError as error:
@@ -89,16 +94,18 @@ class CatchUp:
                 self._fell_behind.set()
 
     async def _sync(self) -> None:
+        self._timeline.asking()
         more = True
         while more:
-            data: dict[str, Any] = {"conversations": self._timeline.fresh_versions()}
-            if self._timeline.since is not None:
-                data["since"] = self._timeline.since
+            since, versions = self._timeline.position()
+            data: dict[str, Any] = {"conversations": versions, **wire.given({"since": since})}
             answer = await self._requests.ask("sync", data, wire.SyncAnswer)
             for changes in answer.conversations:
+                self._tell(self._timeline.stale(changes))
                 if self._timeline.missing_pages(changes):
                     await self._fetch_pages(changes)
                 self._tell(self._timeline.apply(changes))
+                self._know(changes.conversation)
             self._timeline.synced(answer.since)
             more = answer.has_more
         self._tell(self._timeline.caught_up())

@@ -2,23 +2,24 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
-from typing import Annotated, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Protocol
 
 import typer
 
+from client.commands import HELP, Commands
 from client.conversing import Chat
-from client.errors import ClientError, Closed, ServerError, Unreachable
+from client.errors import ClientError, Closed, ServerError, Unreachable, first_of
 from client.events import ConnectionChanged
 from client.full_screen import FullScreen
 from client.plain import Plain
 from client.rest import WarrenRest, http_url
 from client.transcript import Line
+from client.typed import TypedLines
 from client.warren import WarrenClient
 
 DEFAULT_URL = "ws://127.0.0.1:8000/v1/ws"
-HELP = "/history shows earlier messages, /help this, /quit ends; // begins a message with a slash."
-LAST_ANSWERS_S = 5.0  # how long the end waits for what was just sent
+LAST_ANSWERS_S = 10.0  # how long the end waits for what was just typed
 
 
 class View(Protocol):
@@ -40,32 +41,32 @@ async def converse(url: str, token: str, peer: str, view: View) -> None:
         WarrenClient(url, token=token) as client,
     ):
         view.show(HELP)
-        chat = Chat(client, rest, peer, view.show)
-        await chat.open()
-        async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(_watch(chat, view), name="chat.watch")
-            started: set[asyncio.Task[None]] = set()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await _converse(tasks, client, rest, peer, view)
+        except BaseExceptionGroup as group:  # the group is how this is built, and nobody's concern
+            raise first_of(group) from group
 
-            def on_line(text: str) -> bool:
-                match text:
-                    case "/quit":
-                        return False
-                    case "/help":
-                        view.show(HELP)
-                    case "/history":
-                        started.add(tasks.create_task(_earlier(chat, view), name="chat.earlier"))
-                    case _ if text.startswith("/") and not text.startswith("//"):
-                        view.show(f"No such command. {HELP}")
-                    case _:
-                        text = text.removeprefix("/")
-                        started.add(tasks.create_task(chat.send(text), name="chat.send"))
-                return True
 
-            await view.run(chat, on_line)
-            if started:
-                await asyncio.wait(started, timeout=LAST_ANSWERS_S)
-            for task in (watching, *started):
-                task.cancel()
+async def _converse(tasks: asyncio.TaskGroup, client: WarrenClient, rest: WarrenRest, peer: str, view: View) -> None:
+    begun: set[asyncio.Task[None]] = set()  # what ends with the chat, whatever it waits for
+
+    def start(work: Coroutine[Any, Any, None]) -> None:
+        task = tasks.create_task(work, name="chat.begun")
+        begun.add(task)
+        task.add_done_callback(begun.discard)
+
+    chat = Chat(client, rest, view.show, start)
+    commands = Commands(chat, client, rest, view.show)
+    await chat.open(peer)
+    start(_watch(chat, view))
+    typed = TypedLines(say=chat.send, command=commands.run, show=view.show)
+    working = tasks.create_task(typed.run(), name="chat.typed")
+    await view.run(chat, typed.take)
+    await typed.finish()
+    await asyncio.wait([working], timeout=LAST_ANSWERS_S)
+    for task in (working, *begun):
+        task.cancel()
 
 
 async def _watch(chat: Chat, view: View) -> None:
@@ -73,13 +74,6 @@ async def _watch(chat: Chat, view: View) -> None:
         await chat.watch()
     except Closed as error:
         view.show(f"{error} Type /quit to end.")
-
-
-async def _earlier(chat: Chat, view: View) -> None:
-    try:
-        await chat.earlier()
-    except (ClientError, TimeoutError) as error:
-        view.show(f"No history: {error}")
 
 
 async def development_token(url: str, user: str) -> str:

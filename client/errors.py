@@ -52,3 +52,9 @@ class Unreachable(ClientError):
 
 class OutboxFull(ClientError):
     """Too many messages wait for their answer; wait for some before sending more."""
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Give the first error of a group that is not itself a group."""
+    first = group.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from client.wire import Message, Stage
+from client.wire import Message, Room, Stage
 
 
 class ConnectionState(Enum):
@@ -31,6 +31,48 @@ class MessageReceived(msgspec.Struct, frozen=True):
     """The next message of its conversation: once, in order, own messages among them."""
 
     message: Message
+
+
+class MessageEdited(msgspec.Struct, frozen=True):
+    """A message has another content; it is here as it is now."""
+
+    message: Message
+
+
+class MessageDeleted(msgspec.Struct, frozen=True):
+    """A message is gone, for everyone or for this user; its place stays."""
+
+    message: Message
+
+
+class ReactionChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A member reacted to a message, or took that back."""
+
+    conversation_id: str
+    version: int
+    message_id: str
+    seq: int  # of the message
+    user_id: str
+    emoji: str
+    removed: bool = False
+    at: datetime | None = None
+
+
+class ConversationChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation was made, or it or its members changed: `conversation` is as it is now.
+
+    `change`: created, updated, member_added, member_removed, role_changed; `user_ids`: who was added, removed, or has
+    another role. Without an actor it was the operator.
+    """
+
+    conversation_id: str
+    version: int
+    change: str
+    conversation: Room
+    actor_id: str | None = None
+    user_ids: tuple[str, ...] = ()
+    role: str | None = None
+    at: datetime | None = None
 
 
 class ReceiptAdvanced(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,12 +104,19 @@ class Typing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PresenceChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """A user came or went."""
+    """A user came or went, or wants to be seen otherwise; for one's own sessions `status` is the one chosen."""
 
     user_id: str
-    status: str
+    status: str  # online, away, dnd, offline; one's own also invisible
     last_seen: datetime | None = None
     devices: int = 0
+    text: str = ""
+
+
+class PresenceAnswer(msgspec.Struct, frozen=True):
+    """The presence of users that were asked for."""
+
+    presence: tuple[PresenceChanged, ...] = ()
 
 
 class Truncated(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,20 +126,30 @@ class Truncated(msgspec.Struct, frozen=True, kw_only=True):
     before: int
 
 
+class Stale(msgspec.Struct, frozen=True, kw_only=True):
+    """So much was missed that changes of messages up to seq `up_to` do not come as events; `history` has them anew."""
+
+    conversation_id: str
+    up_to: int
+
+
 class EventsDropped(msgspec.Struct, frozen=True):
     """The program read too slowly: this many of the oldest unread events are gone."""
 
     count: int
 
 
+# An entry of a conversation's log: each has its version, and comes once and in order.
+Entry: TypeAlias = MessageReceived | MessageEdited | MessageDeleted | ReactionChanged | ConversationChanged
 Event: TypeAlias = (
-    ConnectionChanged
-    | MessageReceived
+    Entry
+    | ConnectionChanged
     | ReceiptAdvanced
     | MessageFailed
     | Typing
     | PresenceChanged
     | Truncated
+    | Stale
     | EventsDropped
 )
 E = TypeVar("E", bound=Event)

@@ -11,6 +11,7 @@ from prompt_toolkit.layout import FormattedTextControl, HSplit, Layout, Window
 from prompt_toolkit.styles import Style
 from prompt_toolkit.widgets import TextArea
 
+from client import wording
 from client.conversing import Chat
 from client.events import ConnectionChanged, ConnectionState
 from client.transcript import Line, Tick
@@ -60,7 +61,8 @@ class FullScreen:
     def _bar(self, chat: Chat) -> Window:
         def text() -> str:
             typing = chat.transcript.who_types(asyncio.get_running_loop().time())
-            parts = [_connection(chat.connection), f"{' and '.join(typing)} typing …" if typing else "", self._remark]
+            told = f"{' and '.join(typing)} typing …" if typing else ""
+            parts = [_connection(chat.connection), chat.title, _peer(chat), told, self._remark]
             return "  ".join(part for part in parts if part)
 
         return Window(FormattedTextControl(text), height=1, style="class:bar")
@@ -71,17 +73,25 @@ def _transcript(chat: Chat) -> Window:
         return [part for line in chat.transcript.lines for part in _parts(line)]
 
     def end() -> Point:  # the window scrolls to where the cursor is
-        return Point(0, sum(line.text.count("\n") + 1 for line in chat.transcript.lines))
+        return Point(0, sum(line.body.count("\n") + 1 for line in chat.transcript.lines))
 
     return Window(FormattedTextControl(text, get_cursor_position=end), wrap_lines=True)
 
 
 def _parts(line: Line) -> StyleAndTextTuples:
-    parts: StyleAndTextTuples = [("class:sender", f"{line.sender}: "), ("", line.text)]
+    if not line.sender:
+        return [("class:dim", f"{line.text}\n")]
+    number = f"[{line.seq}] " if line.seq is not None else ""
+    parts: StyleAndTextTuples = [("class:dim", number), ("class:sender", f"{line.sender}: "), ("", line.body)]
     if line.tick is not None:
         text = _TICK_TEXTS.get(line.tick, line.tick.value)
         parts.append((_TICK_STYLES.get(line.tick, "class:dim"), f" {text}"))
     return [*parts, ("", "\n")]
+
+
+def _peer(chat: Chat) -> str:
+    seen = chat.presence_of_peer()
+    return wording.presence(seen) if seen is not None else ""
 
 
 def _connection(connection: ConnectionChanged) -> str:

@@ -11,6 +11,9 @@ from client.conversing import Chat
 from client.events import ConnectionChanged
 from client.transcript import Line
 
+# What others wrote is text: it neither commands a terminal, nor looks like a line of its own.
+_SHOWN = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\N{REPLACEMENT CHARACTER}") | {ord("\n"): "\n  "}
+
 
 class Plain:
     """Prints each line when it comes and again when it has come further."""
@@ -22,9 +25,12 @@ class Plain:
     def show(self, what: Line | str | ConnectionChanged | None) -> None:
         """Print what can be printed."""
         match what:
+            case Line(sender=""):
+                self._print(f"* {what.text}")
             case Line():
+                number = f"[{what.seq}] " if what.seq is not None else ""
                 tick = f" {what.tick.value}" if what.tick is not None else ""
-                self._print(f"{what.sender}: {what.text}{tick}")
+                self._print(f"{number}{what.sender}: {what.body}{tick}")
             case str():
                 self._print(f"* {what}")
             case ConnectionChanged():
@@ -39,7 +45,7 @@ class Plain:
                 return
 
     def _print(self, text: str) -> None:
-        print(text, file=self._target, flush=True)
+        print(text.translate(_SHOWN), file=self._target, flush=True)
 
 
 async def _lines(source: TextIO) -> AsyncIterator[str]:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -41,6 +41,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     raw_metadata: msgspec.Raw = msgspec.field(default=EMPTY_OBJECT, name="metadata")
     reply_to: str | None = None
     mentions: tuple[str, ...] = ()
+    reactions: dict[str, tuple[str, ...]] = {}
     edited_at: datetime | None = None
     deleted_at: datetime | None = None
     status: str = "stored"
@@ -61,6 +62,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str = ""
     type: str = "other"  # desktop, mobile, web, other
     platform: str = ""
+    browser: str = ""
+    os_version: str = ""
     app_version: str = ""
 
 
@@ -103,6 +106,13 @@ class SendReply(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime | None = None
 
 
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """The server's answer to a change: it is so from this version of the conversation's log on."""
+
+    conversation_id: str
+    version: int
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """The data of a `receipt` frame, whatever its stage."""
 
@@ -130,18 +140,38 @@ class Watermark(msgspec.Struct, frozen=True, kw_only=True):
     read_at: datetime | None = None
 
 
-class Conversation(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversation as the client's user sees it."""
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation as all its members see it; in rooms of more than 500 `members` is empty."""
 
     id: str
     kind: str = "direct"
     number: int = 0
     name: str | None = None
     members: tuple[str, ...] = ()
+    member_count: int = 0
+    parent_id: str | None = None
+    history: str = "joined"
+    join: str = "invite"
+    created_at: datetime | None = None
+    raw_metadata: msgspec.Raw = msgspec.field(default=EMPTY_OBJECT, name="metadata")
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the members' programs added."""
+        metadata: dict[str, Any] = json.loads(bytes(self.raw_metadata))
+        return metadata
+
+
+class Conversation(Room, frozen=True, kw_only=True):
+    """A conversation as the client's user sees it. `role` None: the user is no member any more, if the server says."""
+
     last_seq: int = 0
     last_version: int = 0
+    last_message: Message | None = None
     unread: int = 0
     watermarks: tuple[Watermark, ...] = ()
+    role: str | None = None
+    first_seq: int = 1
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +225,11 @@ def encode(kind: str, data: dict[str, Any], *, id: str | None = None) -> bytes:
     if id is not None:
         frame["id"] = id
     return _ENCODER.encode(frame)
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what was not given."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def decode(raw: bytes | str) -> Frame:

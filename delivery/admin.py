@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from delivery.dead_letters import DeadLetters, Filter
+from delivery.dead_letters import DeadLetterBody, DeadLetterPage, DeadLetters, Filter
 from delivery.routing import RoutingTable
 from shared.broker.api import Broker
 from shared.broker.topology import Topology
 from shared.errors import FailureKind
 from shared.http import StructResponse
 from shared.ids import UserId
+from shared.openapi import answers
 
 MAX_PAGE = 200
 
@@ -43,7 +44,7 @@ def dead_letter_router(dead_letters: DeadLetters) -> APIRouter:
     """Make the routes that look into the dead letters and settle them."""
     router = APIRouter(prefix="/admin/dead-letters", tags=["dead letters"])
 
-    @router.get("", summary="A page of them, the latest first")
+    @router.get("", summary="A page of them, the latest first", responses=answers(DeadLetterPage))
     async def page(
         stage: str | None = None,
         reason: FailureKind | None = None,
@@ -56,7 +57,7 @@ def dead_letter_router(dead_letters: DeadLetters) -> APIRouter:
     async def replay_all(wanted: Wanted) -> StructResponse:
         return StructResponse({"replayed": await dead_letters.replay_all(Filter(wanted.stage, wanted.reason))})
 
-    @router.get("/{dead_id}", summary="One with its body")
+    @router.get("/{dead_id}", summary="One with its body", responses=answers(DeadLetterBody))
     async def inspect(dead_id: str) -> StructResponse:
         return StructResponse(await dead_letters.inspect(dead_id))
 

@@ -1,11 +1,11 @@
 """Split events by the gateways that hold their recipients."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from shared.envelope import Envelope
-from shared.events import Handoff, MessageStored, TypingChanged
+from shared.events import Entry, Handoff, TypingChanged
 from shared.ids import GatewayId, UserId
 
 
@@ -22,8 +22,8 @@ class Parcel:
     """An event and those it is for. The envelope is the one it came in: its hand-offs keep its id, trace and time."""
 
     envelope: Envelope
-    event: MessageStored | TypingChanged
-    audience: Sequence[UserId]
+    event: Entry | TypingChanged
+    audience: Collection[UserId]
 
 
 Plan: TypeAlias = Mapping[GatewayId, Sequence[Envelope]]

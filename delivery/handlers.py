@@ -1,9 +1,11 @@
-"""What delivery does with each event: messages, typing signals, and the news of sessions."""
+"""What delivery does with each event: entries of the log, typing signals, and the news of sessions."""
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import islice
 
 import structlog
+from msgspec.structs import replace
 
 from delivery import fanout, metrics
 from delivery.courier import Courier
@@ -13,13 +15,15 @@ from delivery.routing import RoutingTable
 from shared.broker.api import NO_FAILURES, Failures, Publisher, Received
 from shared.broker.topology import SESSIONS_ROUTE
 from shared.clock import Clock
-from shared.commands import SetTyping
+from shared.commands import SetStatus, SetTyping
 from shared.envelope import Body, Envelope
-from shared.errors import QueueFull, Unavailable, WarrenError
+from shared.errors import Failed, QueueFull, Unavailable, WarrenError
 from shared.events import (
+    ConversationChanged,
+    Entry,
     GatewayRefreshed,
     GatewayStopped,
-    MessageStored,
+    LogEvent,
     Session,
     SessionClosed,
     SessionOpened,
@@ -34,8 +38,8 @@ log = structlog.get_logger()
 MAX_ROUTED = 1000  # session ids in one envelope: 40 KB
 
 
-class DeliverMessages:
-    """Hand stored messages to the gateways that hold their audience.
+class DeliverEntries:
+    """Hand the entries of conversations' logs to the gateways that hold their audience.
 
     Idempotent: the gateways drop what a session has had. An event for a gateway that is gone fails as transient, and
     finds the recipients' new gateways on its next attempt. Who has no session gets it from history later.
@@ -48,23 +52,46 @@ class DeliverMessages:
         self._clock = clock
 
     async def __call__(self, batch: Sequence[Received]) -> Failures:
-        """Hand over a batch, with one wait for all of it. Raises: BrokerUnavailable."""
-        plan = fanout.plan([self._parcel(received.envelope) for received in batch], self._table)
+        """Hand over a batch, with one wait for all of it.
+
+        Raises: BrokerUnavailable; Unavailable where history must name the members of a large room.
+        """
+        parcels: list[Parcel] = []
+        failures: dict[str, WarrenError] = {}
+        for received in batch:
+            envelope = received.envelope
+            event = envelope.body
+            assert isinstance(event, LogEvent)
+            if event.members_version is None:
+                parcels.append(self._named(envelope, event))
+                continue
+            try:
+                parcels.append(await self._listed(envelope, event))
+            except Failed as error:
+                failures[envelope.id] = error
+        plan = fanout.plan(parcels, self._table)
         failed = await self._courier.carry(plan)
         self._count(batch, {envelope.id for envelopes in plan.values() for envelope in envelopes})
-        return {envelope.id: error for gateway_id, error in failed.items() for envelope in plan[gateway_id]}
+        failures.update((envelope.id, error) for gateway_id, error in failed.items() for envelope in plan[gateway_id])
+        return failures
 
-    def _parcel(self, envelope: Envelope) -> Parcel:
-        event = envelope.body
-        assert isinstance(event, MessageStored)
-        self._members.learn(event.message.conversation_id, event.audience)
+    def _named(self, envelope: Envelope, event: Entry) -> Parcel:
+        """Wrap an entry that names every member, and who is removed by it."""
+        members = event.conversation.member_ids if isinstance(event, ConversationChanged) else event.audience
+        self._members.learn(event.conversation_id, members)
         # The hand-off names its recipients: the gateway needs no list of a large group's members besides.
-        bare = MessageStored(message=event.message, audience=(), previous_at=event.previous_at)
-        return Parcel(envelope, bare, event.audience)
+        return Parcel(envelope, replace(event, audience=()), event.audience)
+
+    async def _listed(self, envelope: Envelope, event: Entry) -> Parcel:
+        """Wrap an entry of a large room: what it costs depends on who is online, not on how many members there are."""
+        roster = await self._members.at(event)
+        online = roster.recipients(event, self._table.among(roster.members)) if roster is not None else []
+        hidden_from = tuple(set(event.hidden_from).intersection(online)) if event.hidden_from else ()
+        return Parcel(envelope, replace(event, members_version=None, hidden_from=hidden_from), online)
 
     def _count(self, batch: Sequence[Received], online: set[str]) -> None:
-        metrics.MESSAGES.labels("online").inc(len(online))
-        metrics.MESSAGES.labels("offline").inc(len(batch) - len(online))
+        metrics.ENTRIES.labels("online").inc(len(online))
+        metrics.ENTRIES.labels("offline").inc(len(batch) - len(online))
         metrics.LATENCY.observe(max(0.0, (self._clock.now() - batch[0].envelope.occurred_at).total_seconds()))
 
 
@@ -98,11 +125,11 @@ class RelayTyping:
         event = TypingChanged(
             conversation_id=command.conversation_id, user_id=command.user_id, name=command.name, active=command.active
         )
-        return (Parcel(envelope, event, [user_id for user_id in members if user_id != command.user_id]),)
+        return (Parcel(envelope, event, self._table.among(members) - {command.user_id}),)
 
-    async def _audience(self, command: SetTyping) -> tuple[UserId, ...]:
+    async def _audience(self, command: SetTyping) -> AbstractSet[UserId]:
         if command.to is not None and command.conversation_id == direct_conversation_id(command.user_id, command.to):
-            return (command.user_id, command.to)  # derived: so it is before the first message too
+            return {command.user_id, command.to}  # derived: so it is before the first message too
         return await self._members.of(command.conversation_id)
 
 
@@ -176,7 +203,7 @@ class KeepRoutes:
             case GatewayStopped():
                 self._table.forget(event.gateway_id)
             case _:
-                assert isinstance(event, SessionsWanted)  # a question to the gateways, on the same fanout
+                assert isinstance(event, SessionsWanted | SetStatus)  # to the gateways and presence, on the same fanout
         return ()
 
     async def _tell(self, answers: dict[GatewayId, list[Envelope]]) -> None:

@@ -6,9 +6,9 @@ HANDOFFS = Counter("warren_delivery_handoffs_total", "Hand-offs to gateways.", (
 for _result in ("sent", "unroutable", "queue_full"):
     HANDOFFS.labels(_result)
 
-MESSAGES = Counter("warren_delivery_messages_total", "Stored messages handled, by who was there.", ("audience",))
+ENTRIES = Counter("warren_delivery_entries_total", "Entries of the log handled, by who was there.", ("audience",))
 for _audience in ("online", "offline"):
-    MESSAGES.labels(_audience)
+    ENTRIES.labels(_audience)
 
 DROPPED_SIGNALS = Counter("warren_delivery_signals_dropped_total", "Typing signals not relayed.", ("reason",))
 for _reason in ("not_a_member", "unavailable"):

@@ -1,6 +1,7 @@
 """The routing table: which gateways hold a user's sessions."""
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -49,6 +50,10 @@ class RoutingTable:
     def gateways_of(self, user_id: UserId) -> Iterable[GatewayId]:
         """Name the gateways that hold a session of the user."""
         return self._routes.get(user_id, ())
+
+    def among(self, users: AbstractSet[UserId]) -> set[UserId]:
+        """Name those of the users who have a session; costs as much as the smaller of the two sets."""
+        return self._routes.keys() & users
 
     def sessions_of(self, user_id: UserId) -> dict[GatewayId, tuple[SessionId, ...]]:
         """Name the user's sessions by gateway."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from delivery.admin import dead_letter_router, routing_router
 from delivery.courier import Courier
 from delivery.dead_letters import DeadLetters
-from delivery.handlers import DeliverMessages, KeepRoutes, RelayTyping
+from delivery.handlers import DeliverEntries, KeepRoutes, RelayTyping
 from delivery.members import MemberQueries, Members
 from delivery.routing import RoutingTable
 from delivery.settings import DeliverySettings
@@ -14,11 +14,15 @@ from shared.broker.batching import BatchingPublisher
 from shared.broker.consumer import Consumer
 from shared.broker.topology import Topology, routing_queue, signals_queue
 from shared.clock import Clock
-from shared.commands import SetTyping
+from shared.commands import SetStatus, SetTyping
 from shared.events import (
+    ConversationChanged,
     GatewayRefreshed,
     GatewayStopped,
+    MessageDeleted,
+    MessageEdited,
     MessageStored,
+    ReactionChanged,
     SessionClosed,
     SessionOpened,
     SessionsAnnounced,
@@ -28,7 +32,16 @@ from shared.ids import NewId
 from shared.service import Service
 from shared.ticker import Ticker
 
-SESSION_EVENTS = (SessionOpened, SessionClosed, SessionsAnnounced, GatewayRefreshed, GatewayStopped, SessionsWanted)
+ENTRIES = (MessageStored, MessageEdited, MessageDeleted, ReactionChanged, ConversationChanged)
+SESSION_EVENTS = (
+    SessionOpened,
+    SessionClosed,
+    SessionsAnnounced,
+    GatewayRefreshed,
+    GatewayStopped,
+    SessionsWanted,
+    SetStatus,
+)
 EXPIRE_EVERY_S = 1.0
 
 
@@ -44,7 +57,7 @@ def build(
     courier = Courier(publisher, table)
     members = Members(history, clock=clock, capacity=own.members_cached, fresh_s=own.members_fresh_s)
     keep_routes = KeepRoutes(table, courier, publisher, replica_id=replica_id, clock=clock, new_id=new_id)
-    deliver = DeliverMessages(table, courier, members, clock=clock)
+    deliver = DeliverEntries(table, courier, members, clock=clock)
     relay = RelayTyping(table, courier, members)
 
     sessions = Consumer(
@@ -57,7 +70,7 @@ def build(
     )
     signals = Consumer(broker, signals_queue(), {SetTyping: relay}, clock=clock, new_id=new_id)
     events = [
-        Consumer(broker, queue, {MessageStored: deliver}, clock=clock, new_id=new_id)
+        Consumer(broker, queue, dict.fromkeys(ENTRIES, deliver), clock=clock, new_id=new_id)
         for queue in topology.delivery_events
     ]
     expiry = Ticker("delivery.expiry", EXPIRE_EVERY_S, keep_routes.expire, clock=clock)

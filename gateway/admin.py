@@ -13,6 +13,7 @@ from shared.errors import NotFound
 from shared.events import DeviceInfo
 from shared.http import StructResponse
 from shared.ids import SessionId, UserId
+from shared.openapi import answers
 
 MAX_PAGE = 200
 
@@ -36,11 +37,17 @@ class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class Kicked(msgspec.Struct, frozen=True, kw_only=True):
+    """How many sessions were closed."""
+
+    closed: int
+
+
 def sessions_router(hub: Hub) -> APIRouter:
     """Make the routes over the sessions of this gateway."""
     router = APIRouter(prefix="/admin", tags=["sessions"])
 
-    @router.get("/sessions", summary="Open sessions, of one user or of all")
+    @router.get("/sessions", summary="Open sessions, of one user or of all", responses=answers(SessionPage))
     async def page(
         user: str | None = None, cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100
     ) -> Response:
@@ -57,12 +64,16 @@ def sessions_router(hub: Hub) -> APIRouter:
             raise NotFound("No session of this gateway has that id.", session_id=session_id)
         session.close(Disconnect.KICKED)
 
-    @router.post("/users/{user_id}/kick", summary="Close all sessions of a user on this gateway")
-    async def kick(user_id: str) -> Response:
-        sessions = hub.of_user(UserId(user_id))
+    @router.post(
+        "/users/{user_id}/kick",
+        summary="Close the sessions of a user on this gateway, of one device or of all",
+        responses=answers(Kicked),
+    )
+    async def kick(user_id: str, device_id: str | None = None) -> Response:
+        sessions = [session for session in hub.of_user(UserId(user_id)) if device_id in (None, session.about.device.id)]
         for session in sessions:
             session.close(Disconnect.KICKED)
-        return StructResponse({"closed": len(sessions)})
+        return StructResponse(Kicked(closed=len(sessions)))
 
     return router
 

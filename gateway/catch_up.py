@@ -91,10 +91,12 @@ class CatchUps:
             while more:
                 position = feed.position
                 # The versions go beside the token: of a long session they are more than a token holds.
-                since = Position(position.floor).token()
-                query = SyncQuery(user_id=feed.user_id, since=since, versions=dict(position.versions))
+                since = Position(position.floor, given=position.given).token()
+                versions = dict(position.versions)
+                whole = not feed.lags  # who reads too slowly is not told everything that it missed
+                query = SyncQuery(user_id=feed.user_id, since=since, versions=versions, oldest_first=whole)
                 answer = await self._history.sync(query)
-                more = feed.catch_up(answer) and answer.has_more
+                more = feed.catch_up(answer, self._clock.now()) and answer.has_more
             feed.release()
             if feed.flow is not Flow.HELD:
                 return False

@@ -3,17 +3,21 @@
 import re
 from collections.abc import Mapping, Sized
 from typing import Any
+from unicodedata import category
 
 import msgspec
 
-from shared.errors import Invalid, InvalidField, TooLarge
+from shared.commands import MessageType
+from shared.errors import Forbidden, Invalid, InvalidField, TooLarge
 
 MAX_CONTENT_BYTES = 16 * 1024  # of UTF-8
 MAX_METADATA_BYTES = 4 * 1024  # as JSON
 MAX_METADATA_DEPTH = 32  # every reader on its way must be able to follow, also one that reads by recursion
 MAX_MENTIONS = 500
+MAX_EMOJI = 32  # characters: a flag or a family is several, and a custom emoji has a name
 
 _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_NOT_SHOWN = ("Cc", "Cs", "Zs", "Zl", "Zp")  # control characters, halves of characters, spaces and breaks
 
 
 def check_content(content: str, metadata: msgspec.Raw, attachments: Sized | None) -> None:
@@ -25,6 +29,18 @@ def check_content(content: str, metadata: msgspec.Raw, attachments: Sized | None
         raise TooLarge("The content is too long.", bytes=size, limit=MAX_CONTENT_BYTES)
     if len(bytes(metadata)) > MAX_METADATA_BYTES:
         raise TooLarge("The metadata is too long.", limit=MAX_METADATA_BYTES)
+
+
+def check_type(type_: MessageType) -> None:
+    """Refuse what only the server itself may say. Raises: Forbidden."""
+    if type_ is MessageType.SYSTEM:
+        raise Forbidden("Messages of type system come from the server alone.")
+
+
+def check_emoji(emoji: str, *, path: str = "emoji") -> None:
+    """Refuse what is no emoji, nor a name of one. Raises: InvalidField."""
+    if not 1 <= len(emoji) <= MAX_EMOJI or any(category(character) in _NOT_SHOWN for character in emoji):
+        raise InvalidField(f"An emoji is 1 to {MAX_EMOJI} characters, without spaces.", path=path)
 
 
 def encode_metadata(metadata: Mapping[str, Any]) -> msgspec.Raw:

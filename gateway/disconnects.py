@@ -15,10 +15,11 @@ class Disconnect(Enum):
     CROWDED = 3004, "Too many connections of this user or address."
     UNAUTHENTICATED = 3500, "No valid token was given."
     TOKEN_EXPIRED = 3501, "The token has expired."
-    KICKED = 3502, "An administrator closed this session."
-    REPLACED = 3503, "The same device connected again."
+    KICKED = 3502, "This device was signed out."
+    REPLACED = 3503, "Another device of this user took this one's place."
     PROTOCOL_ERRORS = 3504, "Too many frames in a row could not be read."
     BANNED = 3505, "This user may not connect."
+    TOO_MANY_DEVICES = 3506, "This user has as many devices connected as may be."
 
     def __init__(self, code: int, reason: str) -> None:
         self.code = code

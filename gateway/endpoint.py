@@ -7,26 +7,22 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qs
 
 import structlog
-from msgspec.structs import replace as replaced
 from starlette.types import Receive, Scope, Send
 
 from gateway import metrics
-from gateway.announcer import Announcer
 from gateway.dialects.base import BadFrame, Dialect, Frame, Hello, Reply, Request
 from gateway.disconnects import Disconnect
-from gateway.drain import Drain
-from gateway.hub import Hub
+from gateway.door import Door
 from gateway.requests import Beginning, Services
 from gateway.session import MAX_BAD_FRAMES, Session
-from shared import events
+from gateway.transport import WebSocket
 from shared.auth import Authenticator, Identity
-from shared.errors import Invalid, TokenExpired, Unauthenticated, Unavailable
-from shared.events import DeviceInfo
-from shared.ids import DeviceId, GatewayId, NewId, SessionId, UserId
-from shared.position import SETTLE, Position
+from shared.errors import Invalid, RateLimited, SignedOut, TokenExpired, Unauthenticated, Unavailable
+from shared.ids import UserId
+from shared.position import Position
+from shared.presence_api import Account
 
 CLOSE_PATIENCE_S = 5.0
-POSITION_PATIENCE_S = 2.0  # then the session opens without history's word on what there is
 
 log = structlog.get_logger()
 
@@ -88,22 +84,14 @@ class Endpoint:
         self,
         make_dialect: Callable[[], Dialect],
         *,
-        gateway_id: GatewayId,
+        door: Door,
         authenticator: Authenticator,
-        hub: Hub,
-        announcer: Announcer,
-        drain: Drain,
         services: Services,
-        new_id: NewId,
     ) -> None:
         self._make_dialect = make_dialect
-        self._gateway_id = gateway_id
+        self._door = door
         self._authenticator = authenticator
-        self._hub = hub
-        self._announcer = announcer
-        self._drain = drain
         self._services = services
-        self._new_id = new_id
         self._handshakes: dict[asyncio.Timeout, float] = {}  # when each must be over, the oldest first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,11 +99,10 @@ class Endpoint:
         connection = _connection(scope, receive, send, self._make_dialect())
         try:
             await connection.accept()
-            with self._hub.connected(connection.address) as of_address:
-                at_most = self._services.settings.max_address_sessions
-                if at_most is not None and of_address > at_most:
-                    raise _Refused(Disconnect.CROWDED)
-                await self._serve(connection)
+            with self._door.connected(connection.address) as crowded:
+                if crowded is not None:
+                    raise _Refused(crowded)
+                await self._door.serve(await self._open(connection))
         except _Refused as refused:
             log.info("session_refused", code=refused.disconnect.code, address=connection.address)
             await connection.close(refused.disconnect, refused.frames)
@@ -126,38 +113,45 @@ class Endpoint:
             log.exception("session_crashed", address=connection.address)
             await connection.close(Disconnect.INTERNAL)
 
-    async def _serve(self, connection: _Connection) -> None:
-        session = await self._open(connection)
-        self._hub.add(session)
-        metrics.OPENED.inc()
-        opened_at = self._services.clock.monotonic()
-        log.info("session_opened", session_id=session.id, user_id=session.user_id, device_id=session.about.device.id)
-        try:
-            self._announcer.opened(session.about)
-            await session.run()
-        finally:
-            self._hub.remove(session)
-            self._announcer.closed(session.about)
-            by = session.closed_by
-            metrics.CLOSED.labels("client" if by is None else "server").inc()
-            seconds = round(self._services.clock.monotonic() - opened_at, 1)
-            log.info("session_closed", session_id=session.id, code=by.code if by else None, seconds=seconds)
-
     async def _open(self, connection: _Connection) -> Session:
         """Let the client in. Raises: _Refused, _Gone."""
-        if self._drain.draining:
-            raise _Refused(Disconnect.DRAIN)
+        self._check_room(None)
         identity, hello, reply_to = await self._shake_hands(connection)
+        self._check_rate(connection, identity.user_id, reply_to)
         self._check_room(identity.user_id)
         beginning = await self._beginning(connection, identity.user_id, hello)
+        account = await self._admit(connection, identity, hello, reply_to)
         self._check_room(identity.user_id)  # others came meanwhile; nothing is awaited from here to the hub
-        return self._session(connection, identity, hello.device, replace(beginning, reply_to=reply_to))
+        identity = replace(identity, name=account.name)
+        return self._door.session(
+            identity,
+            hello.device,
+            replace(beginning, reply_to=reply_to),
+            dialect=connection.dialect,
+            address=connection.address,
+            transport=WebSocket(connection.receive, connection.send),
+        )
 
-    def _check_room(self, user_id: UserId) -> None:
-        if self._drain.draining:
-            raise _Refused(Disconnect.DRAIN)
-        if len(self._hub.of_user(user_id)) >= self._services.settings.max_user_sessions:
-            raise _Refused(Disconnect.CROWDED)
+    async def _admit(self, connection: _Connection, identity: Identity, hello: Hello, reply_to: str | None) -> Account:
+        """Ask for the user's name, and whether the device was signed out. Raises: _Refused."""
+        device_id = hello.device.id if hello.device is not None and hello.device.id else None
+        try:
+            return await self._services.accounts.admit(identity, device_id)
+        except SignedOut as error:
+            refusal = connection.dialect.refuse(error.body(), reply_to=reply_to)
+            raise _Refused(Disconnect.KICKED, refusal) from error
+
+    def _check_room(self, user_id: UserId | None) -> None:
+        closed = self._door.closed_to(user_id)
+        if closed is not None:
+            raise _Refused(closed)
+
+    def _check_rate(self, connection: _Connection, user_id: UserId, reply_to: str | None) -> None:
+        """Count the connection as a command: it asks history and presence, and everybody hears of it."""
+        try:
+            self._services.limiter.spend(user_id)
+        except RateLimited as error:
+            raise _Refused(Disconnect.CROWDED, connection.dialect.refuse(error.body(), reply_to=reply_to)) from error
 
     async def _shake_hands(self, connection: _Connection) -> tuple[Identity, Hello, str | None]:
         try:
@@ -219,40 +213,7 @@ class Endpoint:
                 return Beginning(Position.from_token(hello.since), resumes=True, echo=hello.echo)
             except Invalid as error:
                 await connection.write(connection.dialect.refuse(error.body(), reply_to=None))
-        try:
-            async with asyncio.timeout(POSITION_PATIENCE_S):
-                position = await self._services.history.position(user_id)
-        except (Unavailable, TimeoutError) as error:
-            # A client can connect and send while history is away. What was stored in the last moments may then be
-            # pushed although an earlier session had it: better than left out.
-            log.warning("position_assumed", user_id=user_id, error=str(error))
-            position = Position(self._services.clock.now() - SETTLE)
-        return Beginning(position, echo=hello.echo)
-
-    def _session(
-        self, connection: _Connection, identity: Identity, device: DeviceInfo | None, beginning: Beginning
-    ) -> Session:
-        device = device or DeviceInfo(id=DeviceId(""))
-        named = identity.device_id or device.id
-        about = events.Session(
-            id=SessionId(self._new_id()),
-            user_id=identity.user_id,
-            name=identity.name,
-            gateway_id=self._gateway_id,
-            device=replaced(device, id=named or DeviceId(self._new_id()), ephemeral=not named),
-            dialect=connection.dialect.name,
-            opened_at=self._services.clock.now(),
-        )
-        return Session(
-            about,
-            address=connection.address,
-            expires_at=identity.expires_at,
-            dialect=connection.dialect,
-            beginning=beginning,
-            services=self._services,
-            receive=connection.receive,
-            send=connection.send,
-        )
+        return Beginning(await self._door.position(user_id), echo=hello.echo)
 
 
 def _connection(scope: Scope, receive: Receive, send: Send, dialect: Dialect) -> _Connection:

@@ -12,21 +12,36 @@ from gateway import metrics
 from gateway.dialects.base import Dialect, Frame, Lagged, Pushed
 from gateway.outbox import Outbox
 from shared.commands import Stage
-from shared.events import Message, MessageFailed, MessageStored, ReceiptAdvanced, TypingChanged
+from shared.events import Entry, LogEvent, Message, MessageFailed, MessageStored, ReceiptAdvanced, TypingChanged
 from shared.history_api import Changes, Conversation, SyncAnswer
 from shared.ids import ConversationId, UserId
 from shared.position import Position, Verdict
+from shared.presence_api import Presence
 
 MAX_OWN = 10_000
 
 
 class Push:
-    """An event on its way to many sessions: encoded once for all that write it alike."""
+    """An event on its way to many sessions: looked at once, and encoded once for all that write it alike.
 
-    __slots__ = ("_frames", "event")
+    `at` is the time of that, `entry` the event where it is one of a conversation's log, `secret` tells that some
+    members are not shown it.
+    """
 
-    def __init__(self, event: Pushed) -> None:
+    __slots__ = ("_frames", "at", "conversation_id", "entry", "event", "message", "secret", "version")
+
+    def __init__(self, event: Pushed, at: datetime | None = None) -> None:
         self.event = event
+        self.at = at
+        self.entry: Entry | None = None
+        self.message: Message | None = None  # of a MessageStored
+        if isinstance(event, MessageStored):
+            self.message = event.message
+        if isinstance(event, LogEvent):
+            self.entry = event
+            self.conversation_id = event.conversation_id
+            self.version = event.version
+            self.secret = event.only_for is not None or bool(event.hidden_from)
         self._frames: dict[str, tuple[Frame, ...]] = {}
 
     def frames(self, dialect: Dialect) -> tuple[Frame, ...]:
@@ -48,14 +63,15 @@ class Flow(Enum):
 
 
 class _Pushed:
-    """The unbroken run of one conversation's versions that this session was pushed."""
+    """The unbroken run of one conversation's versions that this session was pushed, and the last message in it."""
 
-    __slots__ = ("first_version", "last_seq", "last_version")
+    __slots__ = ("first_version", "last_at", "last_seq", "last_version")
 
     def __init__(self, version: int) -> None:
         self.first_version = version
         self.last_version = version
         self.last_seq = 0
+        self.last_at: datetime | None = None
 
     def __contains__(self, version: int) -> bool:
         return self.first_version <= version <= self.last_version
@@ -85,11 +101,13 @@ class Feed:
         self.position = position
         self.lock = asyncio.Lock()
         self.flow = Flow.HELD
+        self.lags = False  # the client has read too slowly, and has not been brought up to date since
         self._dialect = dialect
         self._outbox = outbox
         self._max_held = max_held
         self._wants = wants
         self._held: list[Push] = []
+        self._late: dict[UserId, Push] = {}  # the presence of those watched that waits until the client has read
         self._dropped = False  # something that should have been held was not
         self._pushed: dict[ConversationId, _Pushed] = {}
         self._own: dict[str, None] = {}  # client ids that this session sent and does not want back
@@ -98,44 +116,69 @@ class Feed:
 
     def offer(self, push: Push) -> None:
         """Push an event, or hold it back, or drop it where the session has it. Never waits."""
+        entry = push.entry
+        if entry is None:
+            self._offer_sign(push)
+        elif self.flow is not Flow.LIVE:
+            self._hold(push)
+        elif self._outbox.crowded:
+            self.lags = True
+            self._fall_behind()
+        else:
+            verdict = self.position.judge_version(push.conversation_id, push.version, entry)
+            if verdict is Verdict.NEXT:
+                self._push(push, entry)
+            elif verdict is Verdict.GAP:
+                metrics.GAPS.inc()
+                self._wants(self)
+                self._hold(push)
+
+    def _offer_sign(self, push: Push) -> None:
+        """Push what is no entry of a log."""
         event = push.event
         if isinstance(event, MessageFailed):
             self._outbox.put(push.frames(self._dialect))  # history could not tell of it again
+        elif isinstance(event, Presence):
+            self._offer_presence(push, event.user_id)
         elif self.flow is not Flow.LIVE:
             self._hold(push)
-        elif isinstance(event, MessageStored):
-            self._offer_message(push, event)
         elif isinstance(event, TypingChanged) and self._outbox.crowded:
             metrics.DROPPED.labels("ephemeral").inc()
         else:
             self._outbox.put(push.frames(self._dialect))
 
-    def _offer_message(self, push: Push, event: MessageStored) -> None:
-        if self._outbox.crowded:
-            self._fall_behind()
+    def _offer_presence(self, push: Push, user_id: UserId) -> None:
+        """Push it whatever the entries wait for: it has no place in their order. Slow clients read the latest alone."""
+        if self.flow is Flow.CLOSED:
             return
-        match self.position.judge(event):
-            case Verdict.NEXT:
-                self._push(push, event.message)
-            case Verdict.GAP:
-                metrics.GAPS.inc()
-                self._wants(self)
-                self._hold(push)
-            case Verdict.REPEAT:
-                pass
+        if self._outbox.crowded:
+            self._late[user_id] = push
+        else:
+            self._late.pop(user_id, None)
+            self._outbox.put(push.frames(self._dialect))
 
-    def _push(self, push: Push, message: Message) -> None:
-        conversation_id = message.conversation_id
-        self.position.advance(conversation_id, message.version)
+    def _push(self, push: Push, event: Entry) -> None:
+        conversation_id, version = push.conversation_id, push.version
+        self.position.advance(conversation_id, version)
         pushed = self._pushed.get(conversation_id)
         if pushed is None:
-            pushed = self._pushed[conversation_id] = _Pushed(message.version)
-        pushed.last_version = message.version
-        pushed.last_seq = message.seq
-        if self._own and message.sender_id == self.user_id and message.client_id in self._own:
-            del self._own[message.client_id]
+            pushed = self._pushed[conversation_id] = _Pushed(version)
+        pushed.last_version = version
+        if push.secret and not event.is_shown_to(self.user_id):
             return
+        message = push.message
+        if message is not None:
+            pushed.last_seq = message.seq
+            pushed.last_at = push.at
+            if self._own and message.sender_id == self.user_id and message.client_id in self._own:
+                del self._own[message.client_id]
+                return
         self._outbox.put(push.frames(self._dialect))
+
+    def pushed_at(self, conversation_id: ConversationId, seq: int) -> datetime | None:
+        """Tell when the latest message was pushed, where the one of this seq is it or came before it."""
+        pushed = self._pushed.get(conversation_id)
+        return None if pushed is None or seq > pushed.last_seq else pushed.last_at
 
     def _hold(self, push: Push) -> None:
         if self.flow in (Flow.LAGGING, Flow.CLOSED) or isinstance(push.event, TypingChanged):
@@ -155,6 +198,8 @@ class Feed:
         if self.flow is Flow.LAGGING and not self._outbox.crowded:
             self.flow = Flow.HELD
             self._wants(self)
+        while self._late and not self._outbox.crowded:
+            self._outbox.put(self._late.pop(next(iter(self._late))).frames(self._dialect))
 
     # --- what the session's own sends need
 
@@ -176,7 +221,7 @@ class Feed:
         if self.flow is not Flow.CLOSED:
             self.flow = Flow.HELD
 
-    def catch_up(self, answer: SyncAnswer) -> bool:
+    def catch_up(self, answer: SyncAnswer, at: datetime | None = None) -> bool:
         """Push what the session lacks. False: the client reads too slowly to be told everything now."""
         floor = self.position.floor
         for changes in answer.conversations:
@@ -187,15 +232,19 @@ class Feed:
                 self._jump(changes)
             for event in changes.events:
                 if self.position.judge(event) is not Verdict.REPEAT:
-                    self._push(Push(event), event.message)
+                    self._push(Push(event, at), event)
             for receipt in _receipts_since(floor, changes.conversation):
                 self._outbox.put(self._dialect.render(receipt))
-        self.position = Position.from_token(answer.since)
+        self.position = Position.from_history(answer.since)
+        self.lags = self.lags and answer.has_more
+        if answer.has_more:  # the token of a part may leave out what changed long ago; what changes again comes once
+            for changes in answer.conversations:
+                self.position.advance(changes.conversation.id, changes.version)
         return True
 
     def sync(self, answer: SyncAnswer) -> SyncAnswer:
         """Move on to where the client's own sync brings it; gives the answer without what it was pushed already."""
-        self.position = Position.from_token(answer.since)
+        self.position = Position.from_history(answer.since)
         return replace(answer, conversations=tuple(self._without_pushed(changes) for changes in answer.conversations))
 
     def release(self) -> None:
@@ -214,12 +263,13 @@ class Feed:
         """Push nothing any more."""
         self.flow = Flow.CLOSED
         self._held.clear()
+        self._late.clear()
 
     def _jump(self, changes: Changes) -> None:
         """Go on with the newest page: too much is missing to push it all, so the client is told to fetch it."""
         conversation_id = changes.conversation.id
         pushed = self._pushed.pop(conversation_id, None)
-        from_seq = pushed.last_seq + 1 if pushed else 1
+        from_seq = max(pushed.last_seq + 1 if pushed else 1, changes.conversation.first_seq)
         lagged = Lagged(conversation_id=conversation_id, from_seq=from_seq, before=changes.before)
         self._outbox.put(self._dialect.render(lagged))
 
@@ -227,7 +277,7 @@ class Feed:
         pushed = self._pushed.get(changes.conversation.id)
         if pushed is None:
             return changes
-        events = tuple(event for event in changes.events if event.message.version not in pushed)
+        events = tuple(event for event in changes.events if event.version not in pushed)
         return replace(changes, events=events)
 
 

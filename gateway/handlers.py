@@ -3,18 +3,28 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gateway.accounts import Accounts
 from gateway.announcer import Announcer
 from gateway.catch_up import CatchUps
+from gateway.disconnects import Disconnect
 from gateway.hub import Hub
-from gateway.ingress import Ingress
+from gateway.ingress import Answered, Ingress
+from gateway.watching import Watchers
 from shared.broker.api import NO_FAILURES, Failures, Handler, Received
+from shared.clock import Clock
+from shared.commands import SetStatus
 from shared.events import (
+    Changed,
+    ConversationChange,
+    ConversationChanged,
     ConversationCreated,
+    DeviceSignedOut,
     GatewayRefreshed,
     GatewayStopped,
     Handoff,
     MessageFailed,
     PresenceChanged,
+    ProfileChanged,
     ReceiptAdvanced,
     Rejected,
     SessionClosed,
@@ -22,9 +32,16 @@ from shared.events import (
     SessionsAnnounced,
     SessionsRouted,
     SessionsWanted,
+    SignOutReason,
     Stored,
     TypingChanged,
 )
+
+_SIGNED_OUT = {
+    SignOutReason.KICKED: Disconnect.KICKED,
+    SignOutReason.REPLACED: Disconnect.REPLACED,
+    SignOutReason.REFUSED: Disconnect.TOO_MANY_DEVICES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +52,10 @@ class AnswerAskers:
 
     async def __call__(self, batch: Sequence[Received], /) -> Failures:
         """Answer a batch."""
-        answers: list[tuple[str, Stored | ConversationCreated | Rejected]] = []
+        answers: list[tuple[str, Answered | Rejected]] = []
         for received in batch:
             body = received.envelope.body
-            if isinstance(body, Stored | ConversationCreated | Rejected):
+            if isinstance(body, Stored | ConversationCreated | Changed | Rejected):
                 answers.append((received.envelope.id, body))
         self.ingress.answer(answers)
         return NO_FAILURES
@@ -49,16 +66,25 @@ class PushHandoffs:
     """Push what delivery hands over. Idempotent: each session's position drops what it has."""
 
     hub: Hub
+    clock: Clock
 
     async def __call__(self, batch: Sequence[Received], /) -> Failures:
         """Push a batch, in order."""
+        now = self.clock.now()
         for received in batch:
             match received.envelope.body:
                 case Handoff(recipients=recipients, event=TypingChanged(user_id=typist) as event):
                     self.hub.push(event, (recipient for recipient in recipients if recipient != typist))
                 case Handoff(recipients=recipients, event=event):
-                    self.hub.push(event, recipients)
+                    self.hub.push(event, recipients, now)
+                    if isinstance(event, ConversationChanged) and event.change is ConversationChange.MEMBER_REMOVED:
+                        self._left(event)
         return NO_FAILURES
+
+    def _left(self, event: ConversationChanged) -> None:
+        for user_id in event.user_ids:
+            for session in self.hub.of_user(user_id):
+                session.left(event.conversation_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +101,57 @@ class PushReceipts:
                     self.hub.push(event, audience)
                 case MessageFailed(sender_id=sender_id) as event:
                     self.hub.push(event, (sender_id,))
+        return NO_FAILURES
+
+
+@dataclass(frozen=True, slots=True)
+class PushPresence:
+    """Tell who watches a user how they are seen now. Idempotent: it is the whole truth each time."""
+
+    watchers: Watchers
+
+    async def __call__(self, batch: Sequence[Received], /) -> Failures:
+        """Push a batch, in order."""
+        for received in batch:
+            if isinstance(received.envelope.body, PresenceChanged):
+                self.watchers.changed(received.envelope.body)
+        return NO_FAILURES
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """Let users be known by the names of their profiles. Idempotent: by the name."""
+
+    hub: Hub
+    accounts: Accounts
+
+    async def __call__(self, batch: Sequence[Received], /) -> Failures:
+        """Rename the sessions of a batch, in order."""
+        for received in batch:
+            if isinstance(received.envelope.body, ProfileChanged):
+                event = received.envelope.body
+                self.accounts.renamed(event)
+                for session in self.hub.of_user(event.user_id):
+                    session.rename(event.name)
+        return NO_FAILURES
+
+
+@dataclass(frozen=True, slots=True)
+class SignDevicesOut:
+    """Close the sessions that a device had when it was signed out. Idempotent: those that come later stay."""
+
+    hub: Hub
+    accounts: Accounts
+
+    async def __call__(self, batch: Sequence[Received], /) -> Failures:
+        """Close the sessions of a batch."""
+        for received in batch:
+            if isinstance(received.envelope.body, DeviceSignedOut):
+                event = received.envelope.body
+                self.accounts.signed_out(event)
+                for session in self.hub.of_user(event.user_id):
+                    if session.must_end_by(event):
+                        session.close(_SIGNED_OUT[event.reason])
         return NO_FAILURES
 
 
@@ -117,7 +194,16 @@ class Ignore:
         return NO_FAILURES
 
 
-def handlers(*, ingress: Ingress, hub: Hub, announcer: Announcer, catch_ups: CatchUps) -> Mapping[type, Handler]:
+def handlers(
+    *,
+    ingress: Ingress,
+    hub: Hub,
+    announcer: Announcer,
+    catch_ups: CatchUps,
+    watchers: Watchers,
+    accounts: Accounts,
+    clock: Clock,
+) -> Mapping[type, Handler]:
     """List the handlers; a batch is handled in this order, so a sender reads the reply before the message."""
     answer = AnswerAskers(ingress)
     push_receipts = PushReceipts(hub)
@@ -126,12 +212,16 @@ def handlers(*, ingress: Ingress, hub: Hub, announcer: Announcer, catch_ups: Cat
         Stored: answer,
         Rejected: answer,
         ConversationCreated: answer,
-        Handoff: PushHandoffs(hub),
+        Changed: answer,
+        Handoff: PushHandoffs(hub, clock),
         ReceiptAdvanced: push_receipts,
         MessageFailed: push_receipts,
         SessionsRouted: CatchUpRouted(hub, catch_ups),
         SessionsWanted: AnnounceSessions(announcer),
-        PresenceChanged: ignore,
+        PresenceChanged: PushPresence(watchers),
+        ProfileChanged: Rename(hub, accounts),
+        DeviceSignedOut: SignDevicesOut(hub, accounts),
+        SetStatus: ignore,
         SessionOpened: ignore,
         SessionClosed: ignore,
         SessionsAnnounced: ignore,

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gateway import metrics
@@ -74,9 +75,9 @@ class Hub:
         """Wait until the last session is gone."""
         await self._empty.wait()
 
-    def push(self, event: Pushed, user_ids: Iterable[UserId]) -> None:
+    def push(self, event: Pushed, user_ids: Iterable[UserId], at: datetime | None = None) -> None:
         """Offer an event to every session of these users; it is encoded once for all that write it alike."""
-        push = Push(event)
+        push = Push(event, at)
         for user_id in user_ids:
             of_user = self._by_user.get(user_id)
             if of_user is not None:

@@ -13,10 +13,10 @@ from gateway.dialects.base import Accepted
 from shared.broker.api import Publisher
 from shared.broker.topology import RECEIPTS_ROUTE, Topology
 from shared.clock import Clock
-from shared.commands import CreateConversation, SendMessage
+from shared.commands import Alteration, Change, CreateConversation, SendMessage
 from shared.envelope import Body, Envelope
 from shared.errors import ErrorBody, QueueFull, Unavailable
-from shared.events import ConversationCreated, MessageFailed, Rejected, Stored
+from shared.events import Changed, ConversationCreated, MessageFailed, Rejected, Stored
 from shared.ids import GatewayId, NewId
 
 ANSWER_S = 5.0  # then the sender is told what is known: accepted, or unavailable
@@ -24,8 +24,9 @@ SWEEP_S = 0.25
 LATE_S = 600.0  # how long a late answer still finds its sender
 MAX_LATE = 20_000
 
-Outcome: TypeAlias = Stored | ConversationCreated | Accepted | ErrorBody
-Command: TypeAlias = SendMessage | CreateConversation
+Answered: TypeAlias = Stored | ConversationCreated | Changed
+Outcome: TypeAlias = Answered | Accepted | ErrorBody
+Command: TypeAlias = SendMessage | CreateConversation | Alteration
 
 log = structlog.get_logger()
 
@@ -86,8 +87,7 @@ class Ingress:
 
     def submit(self, command: Command, asker: Asker, *, reply_to: str | None = None) -> None:
         """Send a command on its way; the asker is answered exactly once, maybe before this returns."""
-        # A message's id is new with each attempt to send it, so it serves as the envelope's.
-        envelope_id = command.message_id if isinstance(command, SendMessage) else self._new_id()
+        envelope_id = self._envelope_id(command)
         try:
             posted = self._post(envelope_id, command)
         except Unavailable as error:
@@ -99,7 +99,7 @@ class Ingress:
             self._watched.add(posted)
             posted.add_done_callback(self._batch_done)
 
-    def answer(self, answers: Sequence[tuple[str, Stored | ConversationCreated | Rejected]]) -> None:
+    def answer(self, answers: Sequence[tuple[str, Answered | Rejected]]) -> None:
         """Pass on answers of history, by envelope id; what nobody waits for any more is forgotten."""
         now = self._clock.monotonic()
         oldest = now
@@ -127,19 +127,29 @@ class Ingress:
         metrics.PENDING.set(len(self._pending))
 
     def post_again(self) -> None:
-        """Send again the messages that have no answer: it may have gone to a queue that is lost. Idempotent in history.
+        """Send again the messages and changes that have no answer: it may be lost with a queue. Idempotent in history.
 
         What the broker has not confirmed is left out: it is still being sent, or its sender was told to send it again.
         """
         waiting: list[Mapping[str, _Pending | _Late]] = [self._late, self._pending]
         for entries in waiting:
             for envelope_id, entry in entries.items():
-                if entry.confirmed and isinstance(entry.command, SendMessage):
+                if entry.confirmed and isinstance(entry.command, SendMessage | Change):
                     try:
                         self._post(envelope_id, entry.command)
                     except Unavailable as error:
                         log.warning("not_posted_again", error=str(error), messages=len(entries))
                         return
+
+    def _envelope_id(self, command: Command) -> str:
+        """Name the envelope; a message's id, or a change's, is new with each attempt to send it, so it will do."""
+        match command:
+            case SendMessage():
+                return command.message_id
+            case Change():
+                return command.change_id
+            case CreateConversation():
+                return self._new_id()
 
     def _post(self, envelope_id: str, command: Command) -> "asyncio.Future[None]":
         envelope = self._envelope(envelope_id, command, reply_to=self._gateway_id)
@@ -159,7 +169,7 @@ class Ingress:
             late = _Late(pending.command, weakref.ref(pending.asker), pending.taken_at, pending.confirmed)
             self._keep(envelope_id, late)
 
-    def _tell_later(self, envelope_id: str, late: _Late, outcome: Stored | ConversationCreated | ErrorBody) -> None:
+    def _tell_later(self, envelope_id: str, late: _Late, outcome: Answered | ErrorBody) -> None:
         if isinstance(outcome, ErrorBody):
             self._tell_failure(envelope_id, late, outcome)
         elif isinstance(outcome, Stored) and (asker := late.asker()) is not None:
@@ -235,11 +245,13 @@ def _unavailable(error: BaseException) -> ErrorBody:
     return Unavailable(f"It cannot be taken now: {error}", retry_after_ms=retry_after_ms).body()
 
 
-def _label(outcome: Stored | ConversationCreated | ErrorBody) -> str:
+def _label(outcome: Answered | ErrorBody) -> str:
     match outcome:
         case Stored():
             return "stored"
         case ConversationCreated():
             return "created"
+        case Changed():
+            return "changed"
         case ErrorBody():
             return "refused"

@@ -23,7 +23,7 @@ ACKS = Counter("warren_gateway_acks_total", "Acknowledgements of clients, before
 CRASHES = Counter("warren_gateway_session_crashes_total", "Sessions ended by a bug here.")
 
 CLOSED_BY = ("client", "server")
-OUTCOMES = ("stored", "created", "accepted", "refused", "unavailable", "late")
+OUTCOMES = ("stored", "created", "changed", "accepted", "refused", "unavailable", "late")
 DROPS = ("ephemeral", "lagging")
 
 for _by in CLOSED_BY:

@@ -1,38 +1,62 @@
 """What one client asks for: each request is carried out, and answered once where it wants an answer."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from functools import partial
+from typing import assert_never
 
+from msgspec.structs import replace
+
+from gateway.accounts import Accounts
 from gateway.acks import Acks
 from gateway.catch_up import CatchUps
 from gateway.content import MAX_CONTENT_BYTES, MAX_METADATA_BYTES
 from gateway.dialects.base import (
     Answer,
+    ChooseStatus,
     Dialect,
     Done,
     FetchHistory,
     Hello,
     Limits,
+    MessageChange,
+    Ordered,
+    Presences,
     Request,
     StoredLate,
+    Subscribe,
     Synchronise,
+    Unsubscribe,
     Welcome,
 )
+from gateway.directory import Directory
 from gateway.feed import Feed, Flow
 from gateway.ingress import Command, Ingress, Outcome
 from gateway.limits import RateLimiter
+from gateway.naming import Naming, Spawn
 from gateway.outbox import Outbox
-from gateway.queries import BoundedHistory
+from gateway.queries import BoundedHistory, BoundedPresence
 from gateway.settings import SocketSettings
+from gateway.statuses import Statuses
 from gateway.typing_signals import TypingSignals
+from gateway.watching import Watch, Watchers
 from shared import events
 from shared.clock import Clock
-from shared.commands import Acknowledge, SendMessage, SetTyping
+from shared.commands import (
+    Acknowledge,
+    DeleteMessage,
+    EditMessage,
+    SendMessage,
+    SetReaction,
+    SetStatus,
+    SetTyping,
+    Stage,
+)
 from shared.errors import ErrorBody, WarrenError
 from shared.events import Stored
 from shared.history_api import SyncQuery
+from shared.ids import UserId
 from shared.position import Position
 
 
@@ -46,6 +70,11 @@ class Services:
     typing: TypingSignals
     history: BoundedHistory
     catch_ups: CatchUps
+    accounts: Accounts
+    directory: Directory
+    presence: BoundedPresence
+    watchers: Watchers
+    statuses: Statuses
     limiter: RateLimiter
     clock: Clock
 
@@ -58,9 +87,6 @@ class Beginning:
     resumes: bool = False
     echo: bool = True
     reply_to: str | None = None  # the id of the hello
-
-
-Spawn: TypeAlias = Callable[[Coroutine[None, None, None], str], None]
 
 
 class Requests:
@@ -85,6 +111,10 @@ class Requests:
         self._services = services
         self._settings = services.settings
         self._spawn = spawn
+        self.watch = Watch(feed, services.watchers)
+        self._naming = Naming(
+            about.user_id, services.directory, spawn=spawn, perform=self._found, refuse=self._not_found
+        )
         self._echo = True
         self._since: str | None = None
         self._sync_by = 0.0
@@ -126,33 +156,94 @@ class Requests:
             self._feed.hold()
             self._services.catch_ups.request(self._feed)
 
+    def end(self) -> None:
+        """Take back what must not outlive the session."""
+        self.watch.close()
+        self._services.typing.forget(self._about.id)
+
     # --- carrying out
 
     def _perform(self, request: Request) -> None:
         wish, reply_to = request.wish, request.reply_to
         match wish:
+            case SendMessage() | Acknowledge() | SetTyping() | EditMessage() | DeleteMessage() | SetReaction():
+                if self._naming.must_wait(wish):
+                    self.in_flight += 1
+                    self._naming.wait(wish, reply_to)
+                else:
+                    self._carry_out(wish, reply_to)
+            case FetchHistory():
+                self._query(partial(self._fetch, wish, reply_to), reply_to)
+            case Synchronise():
+                self._query(partial(self._sync, wish, reply_to), reply_to)
+            case Subscribe(users=users):
+                more = self.watch.subscribe(users)  # at once: an `unsubscribe` that comes behind it takes it back
+                self._query(partial(self._subscribe, users, more, reply_to), reply_to)
+            case Unsubscribe(users=users):
+                self.watch.unsubscribe(users)
+                self._answer(Presences(presences=()), reply_to)
+            case ChooseStatus():
+                self._choose(wish, reply_to)
+            case Hello():
+                self._greet(wish, reply_to)
+            case _:
+                assert_never(wish)
+
+    def _carry_out(self, wish: Ordered, reply_to: str | None) -> None:
+        match wish:
             case SendMessage():
+                if not self._echo:
+                    self._feed.leave_out(wish.client_id)
                 self._submit(wish, reply_to)
             case Acknowledge():
                 self._acknowledge(wish, reply_to)
             case SetTyping():
                 self._services.typing.set(self._about.id, wish)
                 self._answer(Done(), reply_to)
-            case FetchHistory() | Synchronise():
-                self.in_flight += 1
-                self._spawn(self._ask(wish, reply_to), "session.query")
-            case Hello():
-                self._greet(wish, reply_to)
+            case EditMessage() | DeleteMessage() | SetReaction():
+                self._submit(wish, reply_to)
             case _:
                 assert_never(wish)
 
-    def _submit(self, command: SendMessage, reply_to: str | None) -> None:
+    def _found(self, request: Request) -> None:
+        """Carry out a command whose turn has come."""
+        try:
+            assert isinstance(request.wish, Ordered)
+            self._carry_out(request.wish, request.reply_to)
+        except WarrenError as error:
+            self.refuse(error.body(), request.reply_to)
+        finally:
+            self._land()
+
+    def _not_found(self, error: WarrenError, reply_to: str | None) -> None:
+        self.refuse(error.body(), reply_to)
+        self._land()
+
+    def _submit(self, command: SendMessage | MessageChange, reply_to: str | None) -> None:
         self.in_flight += 1
-        if not self._echo:
-            self._feed.leave_out(command.client_id)
         self._services.ingress.submit(command, self, reply_to=reply_to)
 
+    def _choose(self, wish: ChooseStatus, reply_to: str | None) -> None:
+        command = SetStatus(
+            user_id=self._about.user_id,
+            session_id=self._about.id,
+            status=wish.status,
+            text=wish.text,
+            at=self._services.clock.now(),
+        )
+
+        def answered(error: WarrenError | None) -> None:
+            self._answer(Done() if error is None else error.body(), reply_to)
+            self._land()
+
+        self._services.statuses.choose(command, answered)
+        self.in_flight += 1
+
     def _acknowledge(self, ack: Acknowledge, reply_to: str | None) -> None:
+        if ack.stage is Stage.DELIVERED:
+            pushed_at = self._feed.pushed_at(ack.conversation_id, ack.seq)
+            if pushed_at is not None:
+                ack = replace(ack, pushed_at=pushed_at, gateway_id=self._about.gateway_id)
         if reply_to is None:
             self._services.acks.take(ack)
             return
@@ -174,30 +265,44 @@ class Requests:
         self._sync_by = self._services.clock.monotonic() + self._settings.sync_wait_s
         self._feed.await_sync(position)
 
-    async def _ask(self, wish: FetchHistory | Synchronise, reply_to: str | None) -> None:
+    def _query(self, ask: Callable[[], Awaitable[None]], reply_to: str | None) -> None:
+        self.in_flight += 1
+        self._spawn(self._ask(ask, reply_to), "session.query")
+
+    async def _ask(self, ask: Callable[[], Awaitable[None]], reply_to: str | None) -> None:
         try:
             async with self._services.history.turns_of(self._about.user_id):
-                if isinstance(wish, FetchHistory):
-                    await self._fetch(wish, reply_to)
-                else:
-                    await self._sync(wish, reply_to)
+                await ask()
         except WarrenError as error:
             self.refuse(error.body(), reply_to)
         finally:
             self._land()
 
     async def _fetch(self, wish: FetchHistory, reply_to: str | None) -> None:
+        conversation_id = await self._naming.conversation(wish.conversation_id)
         page = await self._services.history.messages(
-            self._about.user_id, wish.conversation_id, before=wish.before, after=wish.after, limit=wish.limit
+            self._about.user_id, conversation_id, before=wish.before, after=wish.after, limit=wish.limit
         )
+        self.watch.opened(conversation_id, (watermark.user_id for watermark in page.watermarks))
         self._answer(page, reply_to)
+
+    async def _subscribe(self, users: tuple[UserId, ...], more: Set[UserId], reply_to: str | None) -> None:
+        """Ask about users who are watched already, so that what changes in between is told; `more`: for this alone."""
+        before = self._services.watchers.told(users)
+        try:
+            presences = await self._services.presence.presence_of(users)
+        except WarrenError:
+            self.watch.unsubscribe(more)
+            raise
+        self._answer(Presences(presences=self._services.watchers.answered(presences, before)), reply_to)
 
     async def _sync(self, wish: Synchronise, reply_to: str | None) -> None:
         """Answer with what the client lacks; pushes wait meanwhile, and go on behind the answer."""
         async with self._feed.lock:
             self._feed.hold()
-            query = SyncQuery(user_id=self._about.user_id, since=wish.since or self._since, versions=wish.versions)
             try:
+                versions = {await self._naming.conversation(name): have for name, have in wish.versions.items()}
+                query = SyncQuery(user_id=self._about.user_id, since=wish.since or self._since, versions=versions)
                 answer = await self._services.history.sync(query)
                 shown = self._feed.sync(answer)
             except WarrenError:

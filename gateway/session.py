@@ -1,12 +1,13 @@
 """One authenticated socket: reads frames, writes what there is to tell, until one of the two ends closes."""
 
 import asyncio
+import itertools
 from collections.abc import Coroutine
 from datetime import datetime
 from enum import Enum, auto
 
 import structlog
-from starlette.types import Receive, Send
+from msgspec.structs import replace
 
 from gateway import metrics
 from gateway.dialects.base import BadFrame, Caller, Dialect, Frame, Reply
@@ -14,10 +15,13 @@ from gateway.disconnects import Disconnect
 from gateway.feed import Feed
 from gateway.outbox import Outbox
 from gateway.requests import Beginning, Requests, Services
+from gateway.settings import SocketSettings
+from gateway.transport import Transport
 from shared import events
-from shared.ids import SessionId, UserId
+from shared.ids import ConversationId, SessionId, UserId
 
 MAX_BAD_FRAMES = 10  # in a row
+READ_AT_ONCE = 64  # frames, before others have their turn
 
 log = structlog.get_logger()
 
@@ -47,12 +51,12 @@ class Session:
         about: events.Session,
         *,
         address: str,
+        issued_at: datetime | None,
         expires_at: datetime,
         dialect: Dialect,
         beginning: Beginning,
         services: Services,
-        receive: Receive,
-        send: Send,
+        transport: Transport,
     ) -> None:
         self.id: SessionId = about.id
         self.user_id: UserId = about.user_id
@@ -60,25 +64,22 @@ class Session:
         self.address = address
         self.state = State.OPEN
         self.closed_by: Disconnect | None = None  # None: the client
+        self._issued_at = issued_at
         self._expires_at = expires_at
         self._dialect = dialect
         self._services = services
-        self._receive = receive
-        self._send = send
+        self._transport = transport
         self._bad_frames = 0
         self._deadline: asyncio.Timeout | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._children: set[asyncio.Task[None]] = set()
-        settings = services.settings
-        self._outbox = Outbox(
-            max_frames=settings.max_outbox_frames, max_bytes=settings.max_outbox_bytes, overflow=self._overflow
-        )
+        self._outbox = self._make_outbox(services.settings)
         self.feed = Feed(
             user_id=about.user_id,
             dialect=dialect,
             outbox=self._outbox,
             position=beginning.position,
-            max_held=settings.max_held,
+            max_held=services.settings.max_held,
             wants=services.catch_ups.request,
         )
         self._requests = Requests(
@@ -102,7 +103,23 @@ class Session:
         finally:
             self._move_to(State.CLOSED)
             self.feed.close()
-            self._services.typing.forget(self.id)
+            self._requests.end()
+
+    def left(self, conversation_id: ConversationId) -> None:
+        """Take note that the user is no member any more."""
+        self._requests.watch.left(conversation_id)
+
+    def rename(self, name: str) -> None:
+        """Let what the user says from now on carry another name."""
+        self.about = replace(self.about, name=name)
+        self._dialect.opened(Caller(self.user_id, name))
+
+    def must_end_by(self, event: events.DeviceSignedOut) -> bool:
+        """Tell whether a sign-out is meant for this session: its token may have been let in before the gateway knew."""
+        if self.about.device.id != event.device_id:
+            return False
+        old_token = self._issued_at is None or self._issued_at <= event.at
+        return self.about.opened_at <= event.at or (event.reason is events.SignOutReason.KICKED and old_token)
 
     def leave(self, disconnect: Disconnect, *, retry_after_ms: int) -> None:
         """Close as soon as what is in flight has been answered, which takes at most some seconds."""
@@ -140,6 +157,11 @@ class Session:
             assert state in _NEXT[self.state], f"A session does not go from {self.state} to {state}."
             self.state = state
 
+    def _make_outbox(self, settings: SocketSettings) -> Outbox:
+        return Outbox(
+            max_frames=settings.max_outbox_frames, max_bytes=settings.max_outbox_bytes, overflow=self._overflow
+        )
+
     def _overflow(self) -> None:
         self._outbox.clear()
         self.close(Disconnect.SLOW)
@@ -153,24 +175,27 @@ class Session:
     # --- writing
 
     async def _write(self) -> None:
-        send = self._send
+        transport = self._transport
         try:
             while frames := await self._outbox.take():
-                for frame in frames:
-                    await send({"type": "websocket.send", "text": frame})
+                await transport.write(frames, self.feed.position)
                 metrics.FRAMES_OUT.inc(len(frames))
                 self.feed.written()
             if self.closed_by is not None:
-                await send({"type": "websocket.close", "code": self.closed_by.code, "reason": self.closed_by.reason})
+                await transport.close(self.closed_by)
         except OSError:  # how ASGI says that the client is gone
             self._outbox.close()
 
     # --- reading
 
     async def _read(self) -> None:
-        while self.state is State.OPEN:
+        for read in itertools.count(1):
+            if self.state is not State.OPEN:
+                return
+            if read % READ_AT_ONCE == 0:
+                await asyncio.sleep(0)  # what has arrived already is received without waiting: let others do something
             await self._requests.room()  # back-pressure: a client that is not read from waits
-            message = await self._receive()
+            message = await self._transport.receive()
             if message["type"] == "websocket.disconnect":
                 self._outbox.clear()
                 self._outbox.close()

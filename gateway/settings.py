@@ -51,6 +51,15 @@ class SocketSettings(Settings):
         default=False,
         description="mint tokens at POST /api/auth/token for whoever asks; in development only",
     )
+    cors_origins: str | None = Field(
+        None,
+        pattern=r"^(\*|https?://[^\s,/]+(,https?://[^\s,/]+)*)$",
+        description="web pages that may use REST and /sse: origins as https://chat.example, with commas; * for all",
+    )
+
+    def origins(self) -> list[str]:
+        """Give the origins of the web pages that browsers let in."""
+        return self.cors_origins.split(",") if self.cors_origins else []
 
 
 class QuerySettings(Settings):

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from shared.clock import rfc3339
-from shared.commands import ConversationKind, MessageType
-from shared.events import Message, Stored
+from shared.commands import ConversationKind, HistoryRule, JoinRule, MessageType, Role
+from shared.events import Changed, ConversationState, Message, Stored
 from shared.history_api import Conversation, MessagePage, Watermark
 from shared.ids import ConversationId, MessageId, UserId
 from shared.presence_api import Presence
@@ -63,6 +63,13 @@ class AcceptedView(msgspec.Struct, frozen=True, kw_only=True):
     conversation_id: ConversationId
 
 
+class ChangedView(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked to change is so, from this version of the conversation's log on."""
+
+    conversation_id: ConversationId
+    version: int
+
+
 class MessagesView(msgspec.Struct, frozen=True, kw_only=True):
     """A page of messages, in seq order."""
 
@@ -104,7 +111,45 @@ class ConversationView(msgspec.Struct, frozen=True, kw_only=True):
     last_message: MessageView | None
     unread: int
     watermarks: tuple[WatermarkView, ...]
+    role: Role | None
+    first_seq: int
+    member_count: int
+    parent_id: ConversationId | None
+    history: HistoryRule
+    join: JoinRule
     peer: PeerView | None = None
+
+
+class ConversationStateView(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation as all its members see it; `members` is empty in rooms of more than 500."""
+
+    id: ConversationId
+    number: int
+    kind: ConversationKind
+    name: str | None
+    members: tuple[UserId, ...]
+    member_count: int
+    metadata: msgspec.Raw
+    parent_id: ConversationId | None
+    history: HistoryRule
+    join: JoinRule
+    created_at: str
+
+
+class PresenceView(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a user is there, as others see it; `last_seen` is null for who was never there."""
+
+    user_id: UserId
+    status: str
+    last_seen: str | None
+    devices: int
+    text: str
+
+
+class PresencesView(msgspec.Struct, frozen=True, kw_only=True):
+    """The presence of some users."""
+
+    presence: tuple[PresenceView, ...]
 
 
 def message_view(message: Message, watermarks: Sequence[Watermark] = ()) -> MessageView:
@@ -152,6 +197,11 @@ def accepted_view(message_id: MessageId, conversation_id: ConversationId) -> Acc
     return AcceptedView(message_id=message_id, conversation_id=conversation_id)
 
 
+def changed_view(changed: Changed) -> ChangedView:
+    """Show that something has changed."""
+    return ChangedView(conversation_id=changed.conversation_id, version=changed.version)
+
+
 def messages_view(page: MessagePage) -> MessagesView:
     """Show a page of messages, each with how far it has come."""
     messages = tuple(message_view(message, page.watermarks) for message in page.messages)
@@ -175,8 +225,47 @@ def conversation_view(conversation: Conversation, peer: PeerView | None = None) 
         last_message=message_view(last, conversation.watermarks) if last else None,
         unread=conversation.unread,
         watermarks=tuple(_watermark_view(watermark) for watermark in conversation.watermarks),
+        role=conversation.role,
+        first_seq=conversation.first_seq,
+        member_count=conversation.member_count,
+        parent_id=conversation.parent_id,
+        history=conversation.history,
+        join=conversation.join,
         peer=peer,
     )
+
+
+def conversation_state_view(state: ConversationState) -> ConversationStateView:
+    """Show a conversation as all its members see it."""
+    return ConversationStateView(
+        id=state.id,
+        number=state.number,
+        kind=state.kind,
+        name=state.name,
+        members=state.member_ids,
+        member_count=state.member_count,
+        metadata=state.metadata,
+        parent_id=state.parent_id,
+        history=state.history,
+        join=state.join,
+        created_at=rfc3339(state.created_at),
+    )
+
+
+def presence_view(presence: Presence) -> PresenceView:
+    """Show whether a user is there."""
+    return PresenceView(
+        user_id=presence.user_id,
+        status=presence.status,
+        last_seen=_time(presence.last_seen),
+        devices=presence.devices,
+        text=presence.text,
+    )
+
+
+def presences_view(presences: Iterable[Presence]) -> PresencesView:
+    """Show who is there."""
+    return PresencesView(presence=tuple(presence_view(presence) for presence in presences))
 
 
 def peer_view(user_id: UserId, presence: Presence | None) -> PeerView:

@@ -1,16 +1,21 @@
 """Put a gateway process together; no I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from starlette.types import ASGIApp
 
+from gateway.accounts import Accounts
 from gateway.acks import FLUSH_S, Acks
 from gateway.admin import sessions_router
 from gateway.announcer import REFRESH_S, Announcer
 from gateway.arrivals import Arrivals
 from gateway.catch_up import CatchUps
 from gateway.dialects import DIALECTS
+from gateway.dialects.native import NativeDialect
+from gateway.directory import Directory
+from gateway.door import Door
 from gateway.drain import Drain
 from gateway.endpoint import Endpoint
 from gateway.handlers import handlers
@@ -18,11 +23,14 @@ from gateway.heartbeat import HeartbeatProtocol
 from gateway.hub import Hub
 from gateway.ingress import SWEEP_S, Ingress
 from gateway.limits import RateLimiter
-from gateway.queries import BoundedHistory
+from gateway.presences import Presences
+from gateway.queries import BoundedHistory, BoundedPresence
 from gateway.requests import Services
 from gateway.rest.app import build_app
 from gateway.settings import GatewaySettings, SocketSettings
+from gateway.statuses import Statuses
 from gateway.typing_signals import TypingSignals
+from gateway.watching import Watchers
 from shared.auth import Authenticator
 from shared.broker.api import Broker
 from shared.broker.batching import BatchingPublisher
@@ -32,11 +40,38 @@ from shared.clock import Clock
 from shared.history_api import HistoryQueries
 from shared.ids import GatewayId, NewId
 from shared.presence_api import PresenceQueries
-from shared.service import PublicServer, Service
+from shared.service import PublicServer, Runner, Service
 from shared.ticker import Ticker
 
 PUBLISH_PATIENCE_S = 5.0  # as long as a sender waits for an answer
 TIMES_S = 1.0  # how exactly tokens expire, handshakes end, typing is taken back
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the process brings."""
+
+    settings: GatewaySettings
+    broker: Broker
+    history: HistoryQueries
+    presence: PresenceQueries
+    clock: Clock
+    new_id: NewId
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the gateway is made of, below its edges."""
+
+    gateway_id: GatewayId
+    publisher: BatchingPublisher
+    authenticator: Authenticator
+    hub: Hub
+    announcer: Announcer
+    services: Services
+    presences: Presences
+    drain: Drain
+    door: Door
 
 
 def build(
@@ -49,107 +84,146 @@ def build(
     new_id: NewId,
 ) -> Service:
     """Build a gateway: sockets and REST at the edge, one queue for all that comes back."""
-    own = settings.sockets
-    gateway_id = GatewayId(settings.gateway_id(new_id()))
-    topology = Topology(shards=settings.broker.shards)
-    publisher = BatchingPublisher(
-        broker, clock=clock, pace_s=settings.broker.publish_pace_s, patience_s=PUBLISH_PATIENCE_S
-    )
-    authenticator = Authenticator(settings.auth, clock=clock)
-    hub = Hub()
-    announcer = Announcer(publisher, hub, gateway_id=gateway_id, clock=clock, new_id=new_id)
-    ingress = Ingress(publisher, topology, gateway_id=gateway_id, clock=clock, new_id=new_id)
-    acks = Acks(publisher, topology, clock=clock, new_id=new_id)
-    typing = TypingSignals(publisher, clock=clock, new_id=new_id)
-    services = _services(settings, ingress, acks, typing, history, clock)
-    drain = Drain(hub, announcer, ingress, acks, clock=clock, drain_s=own.drain_s)
-    endpoints = {
-        path: Endpoint(
-            partial(make_dialect, new_id=new_id, now=clock.now, max_frame_bytes=own.max_frame_bytes),
-            gateway_id=gateway_id,
-            authenticator=authenticator,
-            hub=hub,
-            announcer=announcer,
-            drain=drain,
-            services=services,
-            new_id=new_id,
-        )
-        for path, make_dialect in DIALECTS.items()
-    }
-    arrivals = Arrivals(hub, announcer, services.catch_ups, ingress)
-    consumer = Consumer(
-        broker,
-        gateway_queue(gateway_id),
-        handlers(ingress=ingress, hub=hub, announcer=announcer, catch_ups=services.catch_ups),
-        clock=clock,
-        new_id=new_id,
-        on_open=arrivals.reopened,
-    )
-    app = build_app(
-        endpoints,
-        settings,
-        services=services,
-        history=history,
-        presence=presence,
-        authenticator=authenticator,
-        new_id=new_id,
-    )
-
-    async def watch_times() -> None:
-        for session in hub:
-            session.check_times(clock.now(), clock.monotonic())
-        for endpoint in endpoints.values():
-            endpoint.sweep()
-        typing.sweep()
-        services.limiter.sweep()
+    given = _Given(settings, broker, history, presence, clock, new_id)
+    parts = _parts(given)
+    endpoints = {path: _endpoint(given, parts, make_dialect) for path, make_dialect in DIALECTS.items()}
+    consumer = _consumer(given, parts)
 
     async def broker_ready() -> bool:
         return broker.connected and consumer.is_open
 
     async def stats() -> Mapping[str, object]:
-        return {"gateway_id": gateway_id, "sessions": len(hub), "pending": len(ingress)}
+        pending = len(parts.services.ingress)
+        return {"gateway_id": parts.gateway_id, "sessions": len(parts.hub), "pending": pending}
 
     return Service(
         name="gateway",
-        runners=(
-            drain,
-            services.catch_ups,
-            Ticker("gateway.times", TIMES_S, watch_times, clock=clock),
-            Ticker("gateway.answers", SWEEP_S, ingress.sweep, clock=clock),
-            Ticker("gateway.acks", FLUSH_S, acks.flush, clock=clock),
-            Ticker("gateway.lease", REFRESH_S, announcer.refresh, clock=clock),
-            consumer,
-            publisher,
-        ),
+        runners=_runners(given, parts, tuple(endpoints.values()), consumer),
         settings=settings,
         ready={"broker": broker_ready},
         stats=stats,
-        routers=(sessions_router(hub),),
-        public=_public(own, app),
-        drain_s=own.drain_s,
+        routers=(sessions_router(parts.hub),),
+        public=_public(settings.sockets, _app(given, parts, endpoints)),
+        drain_s=settings.sockets.drain_s,
     )
 
 
-def _services(
-    settings: GatewaySettings,
-    ingress: Ingress,
-    acks: Acks,
-    typing: TypingSignals,
-    history: HistoryQueries,
-    clock: Clock,
-) -> Services:
+def _parts(given: _Given) -> _Parts:
+    settings, clock, new_id = given.settings, given.clock, given.new_id
+    gateway_id = GatewayId(settings.gateway_id(new_id()))
+    publisher = BatchingPublisher(
+        given.broker, clock=clock, pace_s=settings.broker.publish_pace_s, patience_s=PUBLISH_PATIENCE_S
+    )
+    hub = Hub()
+    announcer = Announcer(publisher, hub, gateway_id=gateway_id, clock=clock, new_id=new_id)
+    services = _services(given, publisher, hub, gateway_id)
+    drain = Drain(hub, announcer, services.ingress, services.acks, clock=clock, drain_s=settings.sockets.drain_s)
+    return _Parts(
+        gateway_id=gateway_id,
+        publisher=publisher,
+        authenticator=Authenticator(settings.auth, clock=clock),
+        hub=hub,
+        announcer=announcer,
+        services=services,
+        presences=Presences(services.presence, services.watchers, clock=clock),
+        drain=drain,
+        door=Door(gateway_id=gateway_id, hub=hub, announcer=announcer, drain=drain, services=services, new_id=new_id),
+    )
+
+
+def _services(given: _Given, publisher: BatchingPublisher, hub: Hub, gateway_id: GatewayId) -> Services:
     """Give what every session uses."""
+    settings, clock, new_id = given.settings, given.clock, given.new_id
     own, queries = settings.sockets, settings.queries
-    bounded = BoundedHistory(history, concurrency=queries.query_concurrency, timeout_s=queries.query_timeout_s)
+    topology = Topology(shards=settings.broker.shards)
+    concurrency, timeout_s = queries.query_concurrency, queries.query_timeout_s
+    history = BoundedHistory(given.history, concurrency=concurrency, timeout_s=timeout_s)
     return Services(
         settings=own,
-        ingress=ingress,
-        acks=acks,
-        typing=typing,
-        history=bounded,
-        catch_ups=CatchUps(bounded, clock=clock, concurrency=queries.query_concurrency),
+        ingress=Ingress(publisher, topology, gateway_id=gateway_id, clock=clock, new_id=new_id),
+        acks=Acks(publisher, topology, clock=clock, new_id=new_id),
+        typing=TypingSignals(publisher, clock=clock, new_id=new_id),
+        history=history,
+        catch_ups=CatchUps(history, clock=clock, concurrency=concurrency),
+        accounts=Accounts(given.presence, clock=clock),
+        directory=Directory(history),
+        presence=BoundedPresence(given.presence, concurrency=concurrency, timeout_s=timeout_s),
+        watchers=Watchers(hub),
+        statuses=Statuses(publisher, new_id=new_id),
         limiter=RateLimiter(settings.rate_per_s(), own.rate_burst, clock=clock),
         clock=clock,
+    )
+
+
+def _endpoint(given: _Given, parts: _Parts, make_dialect: type[NativeDialect]) -> Endpoint:
+    max_frame_bytes = given.settings.sockets.max_frame_bytes
+    return Endpoint(
+        partial(make_dialect, new_id=given.new_id, now=given.clock.now, max_frame_bytes=max_frame_bytes),
+        door=parts.door,
+        authenticator=parts.authenticator,
+        services=parts.services,
+    )
+
+
+def _consumer(given: _Given, parts: _Parts) -> Consumer:
+    """Make what reads the gateway's queue."""
+    hub, announcer, services = parts.hub, parts.announcer, parts.services
+    arrivals = Arrivals(hub, announcer, services.catch_ups, services.ingress, services.accounts, parts.presences)
+    taken = handlers(
+        ingress=services.ingress,
+        hub=hub,
+        announcer=announcer,
+        catch_ups=services.catch_ups,
+        watchers=services.watchers,
+        accounts=services.accounts,
+        clock=given.clock,
+    )
+    return Consumer(
+        given.broker,
+        gateway_queue(parts.gateway_id),
+        taken,
+        clock=given.clock,
+        new_id=given.new_id,
+        on_open=arrivals.reopened,
+    )
+
+
+def _app(given: _Given, parts: _Parts, endpoints: Mapping[str, Endpoint]) -> ASGIApp:
+    return build_app(
+        endpoints,
+        given.settings,
+        door=parts.door,
+        services=parts.services,
+        history=given.history,
+        presence=given.presence,
+        directory=parts.services.directory,
+        accounts=parts.services.accounts,
+        authenticator=parts.authenticator,
+        new_id=given.new_id,
+    )
+
+
+def _runners(given: _Given, parts: _Parts, endpoints: Sequence[Endpoint], consumer: Consumer) -> tuple[Runner, ...]:
+    clock, services = given.clock, parts.services
+
+    async def watch_times() -> None:
+        for session in parts.hub:
+            session.check_times(clock.now(), clock.monotonic())
+        for endpoint in endpoints:
+            endpoint.sweep()
+        services.typing.sweep()
+        services.limiter.sweep()
+
+    return (
+        parts.drain,
+        services.catch_ups,
+        parts.presences,
+        Ticker("gateway.times", TIMES_S, watch_times, clock=clock),
+        Ticker("gateway.answers", SWEEP_S, services.ingress.sweep, clock=clock),
+        Ticker("gateway.acks", FLUSH_S, services.acks.flush, clock=clock),
+        Ticker("gateway.lease", REFRESH_S, parts.announcer.refresh, clock=clock),
+        consumer,
+        parts.publisher,
     )
 
 

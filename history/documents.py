@@ -1,61 +1,89 @@
 """The documents that history keeps in MongoDB, their indexes, and the way from and to Warren's values.
 
-messages       {_id, number, conversation_id, seq, version, sender_id, sender_name, client_id, type, content,
-               created_at, previous_at, metadata?, reply_to?, mentions?}
-conversations  {_id, number, kind, name, metadata, member_ids, created_at}
-members        {_id: "conversation/user", conversation_id, user_id, role, joined_at, delivered_seq, delivered_at,
-               read_seq, read_at, acknowledged_at}
+messages       the log of every conversation: entries of two kinds
+  a message    {_id, number, conversation_id, seq, version, sender_id, sender_name, client_id, type, content,
+               created_at, previous_at, metadata?, reply_to?, mentions?, via?}
+               and, once it was changed: {changed_version?, edited_at?, deleted_at?, reactions?: [{emoji, user_ids}],
+               edits?: [{version, at, content, metadata?, mentions?}], hidden_for?: [{user_id, version, at}]}
+  a change     {_id, conversation_id, version, after_seq, change, at, previous_at, actor_id, message_id?, message_seq?,
+               emoji?, removed?, user_ids?, role?}
+conversations  {_id, number, kind, name, metadata, parent_id?, history, join, member_ids?, member_count,
+               members_version, created_at}
+members        {_id: "conversation/user", conversation_id, user_id, role, joined_at, first_seq, since_version,
+               left_version?, left_seq?, left_at?, delivered_seq, delivered_at, read_seq, read_at, acknowledged_at,
+               delivered_trail?: [{seq, at, pushed_at?, gateway_id?}], read_trail?: [{seq, at}]}
 counters       {_id: "conversations", last}
 
-The end of a conversation's log is its last message and is written nowhere else: no copy can lag behind it.
-`metadata` is text: any JSON a client may write fits there, whatever its keys.
+The end of a conversation's log is its entry with the highest version and is written nowhere else: no copy can lag
+behind it. `metadata` is text: any JSON a client may write fits there, whatever its keys. A large room's document has no
+`member_ids`: its members are those of `members` that have not left.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeAlias
 
 import msgspec
 
+from history.reading import ChangeKind, Edit, Hiding, LoggedChange, LoggedMessage, Membership, Record, Tip
 from history.sequence import Appended, Key
-from history.store import Change, Membership, Record
-from shared.commands import EMPTY_OBJECT, ConversationKind, CreateConversation, MessageType
+from shared.commands import (
+    EMPTY_OBJECT,
+    ConversationKind,
+    HistoryRule,
+    JoinRule,
+    MessageType,
+    Role,
+)
 from shared.events import Message
 from shared.history_api import Watermark
-from shared.ids import ConversationId, UserId
+from shared.ids import ConversationId, GatewayId, UserId
 
 Document: TypeAlias = dict[str, Any]
 READ_AHEAD = 50  # most readers lack a few messages, not a page
 MESSAGES, CONVERSATIONS, MEMBERS, COUNTERS = "messages", "conversations", "members", "counters"
+NO_WATERMARK: Document = {
+    "delivered_seq": 0,
+    "delivered_at": None,
+    "read_seq": 0,
+    "read_at": None,
+    "acknowledged_at": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index of a collection; ascending."""
+    """An index of a collection; ascending. With `where` it holds only documents that have this field."""
 
     collection: str
     fields: tuple[str, ...]
     unique: bool = False
+    sparse: bool = False
+    where: str | None = None
 
 
-# Every index of `messages` costs CPU for every message, so it has two besides _id. The first is the arbiter of seq and
-# serves pages, the log's end and what comes after a version (messages in version order are in seq order). The second
-# makes sending idempotent.
+# Every index of `messages` costs CPU for every message. The first is the arbiter of versions, and serves the log's end
+# and what comes after a version. The second serves pages and last messages; a query of it says `seq > 0`, or MongoDB
+# does not know that the index holds all it asks for. The third makes sending idempotent.
 INDEXES = (
-    Index(MESSAGES, ("conversation_id", "seq"), unique=True),
-    Index(MESSAGES, ("conversation_id", "sender_id", "client_id"), unique=True),
+    Index(MESSAGES, ("conversation_id", "version"), unique=True),
+    Index(MESSAGES, ("conversation_id", "seq"), unique=True, where="seq"),
+    Index(MESSAGES, ("conversation_id", "sender_id", "client_id"), unique=True, where="client_id"),
     Index(CONVERSATIONS, ("number",), unique=True),
+    Index(CONVERSATIONS, ("parent_id",), sparse=True),  # a space's channels
     Index(MEMBERS, ("user_id",)),  # a user's conversations
     Index(MEMBERS, ("conversation_id", "acknowledged_at")),  # a conversation's watermarks; those that moved lately
+    Index(MEMBERS, ("conversation_id", "first_seq")),  # who joined after a message
 )
 
 
 KEY_FIELDS = ("conversation_id", "sender_id", "client_id")
 
 
-def key_of(document: Document) -> Key:
-    """Read a message's identity."""
+def key_of(document: Document) -> Key | None:
+    """Read a message's identity; a change has none."""
+    if "client_id" not in document:
+        return None
     return document["conversation_id"], document["sender_id"], document["client_id"]
 
 
@@ -74,7 +102,7 @@ def text_of(metadata: msgspec.Raw) -> str:
     return bytes(metadata).decode(errors="replace")
 
 
-def message_document(appended: Appended) -> Document:
+def message_document(appended: Appended, via: GatewayId | None = None) -> Document:
     """Write a new message; what is empty is left out."""
     message = appended.message
     document = {
@@ -97,78 +125,209 @@ def message_document(appended: Appended) -> Document:
         document["reply_to"] = message.reply_to
     if message.mentions:
         document["mentions"] = message.mentions
+    if via is not None:
+        document["via"] = via
     return document
 
 
 def message_of(document: Document) -> Message:
-    """Read a message."""
-    metadata = document.get("metadata")
+    """Read a message as it is now; its version is that of its last change."""
     return Message(
         id=document["_id"],
         number=int(document["number"]),  # BSON's 64-bit integers come as a subclass of int, which msgspec refuses
         conversation_id=document["conversation_id"],
         seq=document["seq"],
-        version=document["version"],
+        version=document.get("changed_version") or document["version"],
         client_id=document["client_id"],
         sender_id=document["sender_id"],
         sender_name=document["sender_name"],
         type=MessageType(document["type"]),
         content=document["content"],
         created_at=document["created_at"],
-        metadata=EMPTY_OBJECT if metadata is None else msgspec.Raw(metadata.encode()),
+        metadata=_metadata_of(document),
         reply_to=document.get("reply_to"),
         mentions=tuple(document.get("mentions", ())),
+        reactions={each["emoji"]: tuple(each["user_ids"]) for each in document.get("reactions", ())},
+        edited_at=document.get("edited_at"),
+        deleted_at=document.get("deleted_at"),
     )
 
 
-def change_of(document: Document) -> Change:
-    """Read a message as an entry of the log."""
-    return Change(message_of(document), document["previous_at"])
+def logged_message_of(document: Document) -> LoggedMessage:
+    """Read a message with what is kept of it besides."""
+    return LoggedMessage(
+        message_of(document),
+        document["version"],
+        document["previous_at"],
+        hidings=tuple(Hiding(each["user_id"], each["version"], each["at"]) for each in document.get("hidden_for", ())),
+        edits=tuple(
+            Edit(each["version"], each["at"], each["content"], _metadata_of(each), tuple(each.get("mentions", ())))
+            for each in document.get("edits", ())
+        ),
+        via=document.get("via"),
+    )
 
 
-def conversation_document(command: CreateConversation, number: int, at: datetime) -> Document:
-    """Write a new conversation."""
-    return {
-        "_id": command.conversation_id,
-        "number": number,
-        "kind": command.kind.value,
-        "name": command.name,
-        "metadata": text_of(command.metadata),
-        "member_ids": command.member_ids,
-        "created_at": at,
+def changed_fields(logged: LoggedMessage) -> Document:
+    """Write what a change may have changed of a message, as an update: what is empty is taken off."""
+    message = logged.message
+    fields: Document = {
+        "changed_version": message.version if message.version != logged.version else None,
+        "metadata": text_of(message.metadata) if bytes(message.metadata) != b"{}" else None,
+        "mentions": message.mentions,
+        "edited_at": message.edited_at,
+        "deleted_at": message.deleted_at,
+        "reactions": [{"emoji": emoji, "user_ids": users} for emoji, users in message.reactions.items()],
+        "edits": [_edit_document(edit) for edit in logged.edits],
+        "hidden_for": [{"user_id": each.user_id, "version": each.version, "at": each.at} for each in logged.hidings],
     }
+    kept = {name: value for name, value in fields.items() if value}
+    update: Document = {"$set": {"content": message.content, **kept}}
+    if empty := fields.keys() - kept.keys():
+        update["$unset"] = dict.fromkeys(empty, "")
+    return update
 
 
-def record_of(document: Document, last_message: Message | None) -> Record:
+def _edit_document(edit: Edit) -> Document:
+    document: Document = {"version": edit.version, "at": edit.at, "content": edit.content}
+    if bytes(edit.metadata) != b"{}":
+        document["metadata"] = text_of(edit.metadata)
+    if edit.mentions:
+        document["mentions"] = edit.mentions
+    return document
+
+
+def _metadata_of(document: Document) -> msgspec.Raw:
+    metadata = document.get("metadata")
+    return EMPTY_OBJECT if metadata is None else msgspec.Raw(metadata.encode())
+
+
+def change_document(change: LoggedChange) -> Document:
+    """Write an entry of the log that is no message; what is empty is left out."""
+    document: Document = {
+        "_id": change.id,
+        "conversation_id": change.conversation_id,
+        "version": change.version,
+        "after_seq": change.after_seq,
+        "change": change.kind.value,
+        "at": change.at,
+        "previous_at": change.previous_at,
+        "actor_id": change.actor_id,
+    }
+    optional: Document = {
+        "message_id": change.message_id,
+        "message_seq": change.message_seq,
+        "emoji": change.emoji,
+        "removed": change.removed,
+        "user_ids": change.user_ids,
+        "role": change.role and change.role.value,
+    }
+    return document | {name: value for name, value in optional.items() if value}
+
+
+def logged_change_of(document: Document) -> LoggedChange:
+    """Read an entry of the log that is no message."""
+    role = document.get("role")
+    return LoggedChange(
+        document["_id"],
+        document["conversation_id"],
+        document["version"],
+        document["after_seq"],
+        ChangeKind(document["change"]),
+        document["at"],
+        document["previous_at"],
+        document["actor_id"],
+        message_id=document.get("message_id"),
+        message_seq=document.get("message_seq", 0),
+        emoji=document.get("emoji", ""),
+        removed=document.get("removed", False),
+        user_ids=tuple(document.get("user_ids", ())),
+        role=Role(role) if role else None,
+    )
+
+
+def logged_of(document: Document) -> LoggedMessage | LoggedChange:
+    """Read an entry of a log."""
+    return logged_message_of(document) if "seq" in document else logged_change_of(document)
+
+
+def conversation_document(record: Record) -> Document:
+    """Write a conversation."""
+    document: Document = {
+        "_id": record.id,
+        "number": record.number,
+        "kind": record.kind.value,
+        "name": record.name,
+        "metadata": text_of(record.metadata),
+        "history": record.history.value,
+        "join": record.join.value,
+        "member_count": record.member_count,
+        "members_version": record.members_version,
+        "created_at": record.created_at,
+    }
+    if record.parent_id is not None:
+        document["parent_id"] = record.parent_id
+    if record.member_ids is not None:
+        document["member_ids"] = record.member_ids
+    return document
+
+
+def record_of(document: Document) -> Record:
     """Read a conversation."""
+    member_ids = tuple(document["member_ids"]) if "member_ids" in document else None
     return Record(
         id=document["_id"],
-        number=document["number"],
+        number=int(document["number"]),
         kind=ConversationKind(document["kind"]),
-        member_ids=tuple(document["member_ids"]),
+        member_ids=member_ids,
         created_at=document["created_at"],
         name=document["name"],
         metadata=msgspec.Raw(document["metadata"].encode()),
-        last_message=last_message,
+        parent_id=document.get("parent_id"),
+        history=HistoryRule(document.get("history", HistoryRule.JOINED)),
+        join=JoinRule(document.get("join", JoinRule.INVITE)),
+        member_count=document.get("member_count", len(member_ids or ())),
+        members_version=document.get("members_version", 0),
     )
 
 
-def member_documents(command: CreateConversation, at: datetime) -> Iterable[Document]:
-    """Write the members of a new conversation; a group's creator owns it."""
-    owned = command.kind is not ConversationKind.DIRECT
-    for user_id in command.member_ids:
-        yield {
-            "_id": member_id(command.conversation_id, user_id),
-            "conversation_id": command.conversation_id,
-            "user_id": user_id,
-            "role": "owner" if owned and user_id == command.creator_id else "member",
-            "joined_at": at,
-            "delivered_seq": 0,
-            "delivered_at": None,
-            "read_seq": 0,
-            "read_at": None,
-            "acknowledged_at": None,
-        }
+def member_document(conversation_id: ConversationId, member: Membership) -> Document:
+    """Write a new member."""
+    return {
+        "_id": member_id(conversation_id, member.user_id),
+        "conversation_id": conversation_id,
+        "user_id": member.user_id,
+        **seat_fields(member),
+        **NO_WATERMARK,
+    }
+
+
+def seat_fields(member: Membership) -> Document:
+    """Write a member's place and window; `left_…` of who has left alone."""
+    fields: Document = {
+        "role": str(member.role),
+        "joined_at": member.joined_at,
+        "first_seq": member.first_seq,
+        "since_version": member.since_version,
+    }
+    if member.left_version is not None:
+        fields |= {"left_version": member.left_version, "left_seq": member.left_seq, "left_at": member.left_at}
+    return fields
+
+
+def membership_of(document: Document) -> Membership:
+    """Read a user's place in a conversation, now or once."""
+    return Membership(
+        watermark_of(document),
+        document["joined_at"],
+        document["role"],
+        first_seq=document.get("first_seq", 1),
+        since_version=document.get("since_version", 0),
+        left_version=document.get("left_version"),
+        left_seq=document.get("left_seq"),
+        left_at=document.get("left_at"),
+        acknowledged_at=document["acknowledged_at"],
+    )
 
 
 def watermark_of(document: Document) -> Watermark:
@@ -182,28 +341,24 @@ def watermark_of(document: Document) -> Watermark:
     )
 
 
-def last_of_each(conversation_ids: Collection[ConversationId], *fields: str) -> list[Document]:
-    """Ask for each conversation's last message: these fields of it, or all as `last`.
+TIP_FIELDS = ("seq", "after_seq", "version", "created_at", "at")
+
+
+def ends_of_logs(conversation_ids: Collection[ConversationId]) -> list[Document]:
+    """Ask for what a tip is read from, of each conversation's last entry.
 
     Sorted as the index is and grouped by its prefix, so that MongoDB jumps from one conversation's end to the next's.
     """
-    wanted: Document = {name: {"$first": f"${name}"} for name in fields} or {"last": {"$first": "$$ROOT"}}
     return [
         {"$match": {"conversation_id": {"$in": list(conversation_ids)}}},
-        {"$sort": {"conversation_id": -1, "seq": -1}},
-        {"$group": {"_id": "$conversation_id", **wanted}},
+        {"$sort": {"conversation_id": -1, "version": -1}},
+        {"$group": {"_id": "$conversation_id", **{name: {"$first": f"${name}"} for name in TIP_FIELDS}}},
     ]
 
 
-def unread_count(user_id: UserId, after: Mapping[ConversationId, int]) -> list[Document]:
-    """Ask how many messages of others follow a seq, by conversation."""
-    each = [{"conversation_id": conversation_id, "seq": {"$gt": seq}} for conversation_id, seq in after.items()]
-    return [
-        {"$match": {"$or": each, "sender_id": {"$ne": user_id}}},
-        {"$group": {"_id": "$conversation_id", "unread": {"$sum": 1}}},
-    ]
-
-
-def membership_of(document: Document) -> Membership:
-    """Read a user's place in a conversation."""
-    return Membership(watermark_of(document), document["joined_at"], document["role"])
+def tip_of(document: Document) -> Tip:
+    """Read the end of a log: a message, or a change."""
+    seq = document.get("seq")
+    if seq is None:
+        return Tip(document["after_seq"], document["version"], document["at"])
+    return Tip(seq, document["version"], document["created_at"])

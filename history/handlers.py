@@ -14,7 +14,7 @@ from shared.clock import Clock
 from shared.commands import Acknowledge, CreateConversation, SendMessage, Stage
 from shared.errors import WarrenError
 from shared.events import ConversationCreated, MessageFailed, MessageStored, ReceiptAdvanced, Rejected, Stored
-from shared.ids import NewId
+from shared.ids import GatewayId, MessageId, NewId
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +35,9 @@ class StoreMessages:
         commands = [_send_message(received) for received in batch]
         at = self.clock.now()
         with metrics.APPEND.time():
-            results = await self.store.append(commands, at=at, repeated=any(each.repeated for each in batch))
+            results = await self.store.append(
+                commands, at=at, repeated=any(each.repeated for each in batch), via=_gateways(batch)
+            )
         metrics.BATCH.observe(len(batch))
         outbound = Outbound(self.publisher, at=at, new_id=self.new_id)
         refused: dict[str, WarrenError] = {}
@@ -50,7 +52,12 @@ class StoreMessages:
 
     def _tell(self, received: Received, result: Appended, outbound: Outbound) -> None:
         message = result.message
-        event = MessageStored(message=message, audience=result.audience, previous_at=result.previous_at)
+        event = MessageStored(
+            message=message,
+            audience=result.audience,
+            previous_at=result.previous_at,
+            members_version=result.members_version,
+        )
         outbound.event(received, self.topology.events_route(message.conversation_id), event)
         answer = Stored(
             message_id=message.id,
@@ -121,10 +128,11 @@ class AdvanceReceipts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CreateConversations:
-    """Make conversations and answer with what is there. Idempotent by conversation id."""
+    """Make conversations, tell their members, and answer with what is there. Idempotent by conversation id."""
 
     store: MessageStore
     publisher: Publisher
+    topology: Topology
     clock: Clock
     new_id: NewId
 
@@ -139,6 +147,8 @@ class CreateConversations:
                 refused[received.envelope.id] = result
                 metrics.CONVERSATIONS.labels("refused").inc()
                 continue
+            if result.entry is not None and (result.created or received.repeated):
+                outbound.event(received, self.topology.events_route(result.conversation_id), result.entry)
             answer = ConversationCreated(
                 conversation_id=result.conversation_id, number=result.number, kind=result.kind, created=result.created
             )
@@ -198,6 +208,15 @@ def _outcome(result: Advanced | WarrenError) -> str:
     if isinstance(result, WarrenError):
         return "refused"
     return "advanced" if result.moved else "unchanged"
+
+
+def _gateways(batch: Sequence[Received]) -> dict[MessageId, GatewayId]:
+    """Name the gateways that took the messages."""
+    return {
+        received.envelope.body.message_id: received.envelope.reply_to
+        for received in batch
+        if isinstance(received.envelope.body, SendMessage) and received.envelope.reply_to is not None
+    }
 
 
 def _send_message(received: Received) -> SendMessage:

@@ -6,7 +6,7 @@ from datetime import datetime
 import structlog
 
 from shared.broker.api import Failures, Publisher, Received
-from shared.broker.topology import RECEIPTS_ROUTE, Route, gateway_route
+from shared.broker.topology import COMMANDS, RECEIPTS_ROUTE, Route, gateway_route
 from shared.envelope import Body, Envelope
 from shared.errors import BrokerUnavailable, QueueFull, Unroutable, WarrenError
 from shared.ids import NewId
@@ -26,7 +26,10 @@ class Outbound:
         self.unanswered: set[str] = set()  # the commands whose gateway is gone, or takes nothing more
 
     def event(self, received: Received, route: Route, body: Body) -> None:
-        """Post an event; until it is confirmed the command is not done. A full queue is waited for, like an outage."""
+        """Post an event; until it is confirmed the command is not done. A full queue is waited for, like an outage.
+
+        Not so history's own: who waits for room in the queue that they empty waits for ever. The command is retried.
+        """
         cause = received.envelope
         envelope = Envelope(id=self._new_id(), trace_id=cause.trace_id, occurred_at=self._at, body=body)
         self._post(cause.id, route, envelope, is_answer=False)
@@ -54,20 +57,21 @@ class Outbound:
             if route is RECEIPTS_ROUTE and isinstance(error, QueueFull):
                 log.warning("receipt_not_taken_by_all", envelope_id=cause_id)
             elif error is not None:
-                self._note(cause_id, error, is_answer=is_answer)
+                self._note(cause_id, route, error, is_answer=is_answer)
         return self._failures
 
     def _post(self, cause_id: str, route: Route, envelope: Envelope, *, is_answer: bool) -> None:
         try:
             self._waiting.append((cause_id, route, is_answer, self._publisher.post(route, envelope)))
         except QueueFull as error:
-            self._note(cause_id, error, is_answer=is_answer)
+            self._note(cause_id, route, error, is_answer=is_answer)
 
-    def _note(self, cause_id: str, error: BaseException, *, is_answer: bool) -> None:
+    def _note(self, cause_id: str, route: Route, error: BaseException, *, is_answer: bool) -> None:
         if is_answer and isinstance(error, (Unroutable, QueueFull)):
             log.debug("answer_not_taken", envelope_id=cause_id, error=str(error))
             self.unanswered.add(cause_id)
-        elif isinstance(error, QueueFull):  # the ladder would tell the sender that a stored message has failed
+        elif isinstance(error, QueueFull) and route.exchange is not COMMANDS:
+            # the ladder would tell the sender that a stored message has failed
             self._failures[cause_id] = BrokerUnavailable(error.message)
         elif isinstance(error, WarrenError):
             self._failures[cause_id] = error

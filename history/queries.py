@@ -1,129 +1,81 @@
-"""What history answers: a user's conversations, their messages, and what a reader at a position lacks."""
-
-import base64
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Self
+"""What history answers: to members of conversations, to services, and to operators."""
 
 import msgspec
 
+from history.listing import Listing
+from history.paging import fitting, page_size, read_cursor, write_cursor
+from history.reading import LoggedMessage, LogReader, Membership, Record
+from history.receipts import MAX_RECEIPTS, receipts
 from history.rules import refuse_stranger
-from history.store import Change, Membership, MessageStore, Record, Tip
+from history.sight import Sight
+from history.sync import MAX_CONVERSATIONS, MAX_VERSIONS, SyncReader
+from history.timeline import Timeline, timeline
+from history.views import bare, joinable, member
 from shared.clock import Clock
+from shared.commands import JoinRule
 from shared.errors import Invalid, NotFound
-from shared.events import Message, MessageStored
 from shared.history_api import (
-    MAX_PAGE,
-    Changes,
     Conversation,
     ConversationPage,
+    MemberList,
+    MemberPage,
     MessagePage,
+    MessagePlace,
+    Receipt,
     SyncAnswer,
     SyncQuery,
     Watermark,
 )
-from shared.ids import ConversationId, UserId
-from shared.position import SETTLE, Position
+from shared.ids import MAX_CONVERSATION_NUMBER, SEQ_BITS, ConversationId, MessageId, UserId
+from shared.position import Position
 
-EPOCH = datetime.fromtimestamp(0, UTC)
-MAX_CONVERSATIONS = 100  # in one answer to a sync
-MAX_EVENTS = 2000  # in one answer to a sync: an answer ends with the conversation that reaches it
-MAX_PAGE_BYTES = 2**20  # of messages as JSON; an answer to a sync ends with the conversation that reaches it
-UNREAD_WINDOW = 1000  # unread messages are counted among this many last ones of a conversation
 MAX_SEQ = 2**53
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """One of a user's conversations, and how far its log goes."""
-
-    id: ConversationId
-    version: int
-    changed_at: datetime
-
-    def is_new_to(self, reader: Position) -> bool:
-        """Tell whether the reader lacks something of it."""
-        had = reader.versions.get(self.id)
-        return self.changed_at > reader.floor if had is None else self.version > had
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """The newest of the changes that a reader of one conversation lacks."""
-
-    changes: Sequence[Change] = ()
-    limited: bool = False
-    size: int = 0  # bytes
-
-    @classmethod
-    def of(cls, changes: Sequence[Change]) -> Self:
-        """Take as many of the changes as an answer may have."""
-        newest = changes[-MAX_PAGE:]
-        count, size = _fitting(change.message for change in reversed(newest))
-        return cls(newest[-count:], limited=count < len(changes), size=size)
-
-
 class StoredHistory:
-    """`HistoryQueries` on the store."""
+    """`HistoryQueries` on the store, and what operators ask besides."""
 
-    def __init__(self, store: MessageStore, *, clock: Clock, max_conversations: int = MAX_CONVERSATIONS) -> None:
+    def __init__(
+        self,
+        store: LogReader,
+        *,
+        clock: Clock,
+        max_conversations: int = MAX_CONVERSATIONS,
+        max_versions: int = MAX_VERSIONS,
+    ) -> None:
         self._store = store
-        self._clock = clock
-        self._max_conversations = max_conversations
+        self._listing = Listing(store)
+        self._sync = SyncReader(
+            store, self._listing, clock=clock, max_conversations=max_conversations, max_versions=max_versions
+        )
+
+    # --- all conversations of a user
 
     async def position(self, user_id: UserId) -> Position:
         """Give the position of a reader who has everything that is stored now."""
-        floor = self._clock.now() - SETTLE
-        return _settled(floor, await self._places(await self._store.memberships(user_id)), {})
+        return await self._sync.position(user_id)
 
     async def sync(self, query: SyncQuery) -> SyncAnswer:
-        """Give what changed since a position, page by page, what changed first coming first.
-
-        Conversations in which only watermarks moved come with the last page, all of them. Those that moved near the
-        position's floor may be given again: receipts are idempotent.
-        """
-        settled = self._clock.now() - SETTLE
-        since = Position(EPOCH) if query.since is None else Position.from_token(query.since)
-        since.versions.update(query.versions)
-        memberships = await self._store.memberships(query.user_id)
-        places = sorted(await self._places(memberships), key=lambda place: place.changed_at)
-        lacking = [place.id for place in places if place.is_new_to(since)]
-        found = await self._read(lacking, since)
-        has_more = len(found) < len(lacking)
-        reached = {place.id: place.version for place in places}
-        for conversation_id, page in found.items():
-            had = since.versions.get(conversation_id, 0)
-            reached[conversation_id] = page.changes[-1].message.version if page.changes else had
-            since.versions[conversation_id] = reached[conversation_id]
-        if not has_more:
-            for conversation_id in await self._store.acknowledged_after(memberships.keys(), since.floor):
-                found.setdefault(conversation_id, _Page())
-            since = _settled(max(since.floor, settled), places, since.versions)
-        views = await self._views(query.user_id, {each: memberships[each] for each in found})
-        answer = tuple(_changes(views[each], reached[each], found[each]) for each in found if each in views)
-        return SyncAnswer(conversations=answer, since=since.token(), has_more=has_more)
+        """Give what changed since a position."""
+        return await self._sync.answer(query)
 
     async def conversations(self, user_id: UserId, *, limit: int, cursor: str | None) -> ConversationPage:
         """Give a page of the user's conversations, last activity first."""
-        memberships = await self._store.memberships(user_id)
-        places = sorted(await self._places(memberships), key=lambda place: (place.changed_at, place.id), reverse=True)
-        if cursor is not None:
-            last = _read_cursor(cursor)
-            places = [place for place in places if (place.changed_at, place.id) < last]
-        page = places[: _page(limit)]
-        views = await self._views(user_id, {place.id: memberships[place.id] for place in page})
-        more = len(page) < len(places)
-        next_cursor = _write_cursor(page[-1].changed_at, page[-1].id) if more else None
-        return ConversationPage(
-            conversations=tuple(views[place.id] for place in page if place.id in views), next_cursor=next_cursor
-        )
+        return await self._listing.page(user_id, limit=limit, cursor=cursor)
+
+    async def unread(self, user_id: UserId) -> dict[ConversationId, int]:
+        """Count the unread messages of each conversation that has any."""
+        return await self._listing.unread(user_id)
+
+    # --- one conversation
 
     async def conversation(self, user_id: UserId, conversation_id: ConversationId) -> Conversation:
         """Give one conversation."""
-        await self._admit(user_id, conversation_id)
-        membership = (await self._store.memberships(user_id))[conversation_id]
-        return (await self._views(user_id, {conversation_id: membership}))[conversation_id]
+        membership = await self._admit(user_id, conversation_id)
+        views = await self._listing.views(user_id, {conversation_id: membership})
+        if conversation_id not in views:
+            raise _missing(conversation_id)
+        return views[conversation_id]
 
     async def messages(
         self, user_id: UserId, conversation_id: ConversationId, *, before: int | None, after: int | None, limit: int
@@ -133,150 +85,143 @@ class StoredHistory:
             raise Invalid("Ask for the messages before a seq or after one, not both.")
         if any(seq is not None and abs(seq) > MAX_SEQ for seq in (before, after)):
             raise Invalid("There is no such seq.")
+        membership = await self._admit(user_id, conversation_id)
+        size, newest = page_size(limit), after is None
+        lower = max(after or 0, membership.first_seq - 1)
+        found = await self._store.messages(conversation_id, before=before, after=lower, limit=size + 1, newest=newest)
+        sight = Sight.of(membership)
+        page = [sight.message(each) for each in (found[-size:] if newest else found[:size])]
+        count, _ = fitting(len(msgspec.json.encode(each)) for each in (reversed(page) if newest else page))
+        page = page[-count:] if newest else page[:count]
+        marks = await self._watermarks(await self.record(conversation_id), membership)
+        return MessagePage(messages=tuple(page), watermarks=marks, has_more=len(page) < len(found))
+
+    async def receipts(self, user_id: UserId, conversation_id: ConversationId, seq: int) -> tuple[Receipt, ...]:
+        """Tell of each other member whether they have received and read a message."""
+        membership = await self._admit(user_id, conversation_id)
+        logged = await self._message_at(conversation_id, seq) if membership.first_seq <= seq <= MAX_SEQ else None
+        if logged is None:
+            raise NotFound("There is no such message.", conversation_id=conversation_id, seq=seq)
+        trails = await self._store.trails(conversation_id, MAX_RECEIPTS + 1)  # the sender's own is left out
+        return receipts(trails, seq, sender_id=logged.message.sender_id)[:MAX_RECEIPTS]
+
+    async def member_page(
+        self, user_id: UserId, conversation_id: ConversationId, *, limit: int, cursor: str | None
+    ) -> MemberPage:
+        """Give a page of the members, by user id."""
+        last = None if cursor is None else UserId(read_cursor(cursor))
         await self._admit(user_id, conversation_id)
-        size = _page(limit)
-        found = await self._store.messages(conversation_id, before=before, after=after, limit=size + 1)
-        if after is not None:
-            count, _ = _fitting(found[:size])
-            page = found[:count]
-        else:
-            count, _ = _fitting(reversed(found[-size:]))
-            page = found[-count:]
-        marks = await self._store.watermarks([conversation_id])
-        return MessagePage(messages=tuple(page), watermarks=marks[conversation_id], has_more=len(page) < len(found))
+        size = page_size(limit)
+        found = await self._store.members_after(conversation_id, last, size + 1)
+        page = found[:size]
+        return MemberPage(
+            members=tuple(member(each) for each in page),
+            next_cursor=write_cursor(page[-1].user_id) if len(page) < len(found) else None,
+        )
 
-    async def unread(self, user_id: UserId) -> dict[ConversationId, int]:
-        """Count the unread messages of each conversation that has any."""
-        memberships = await self._store.memberships(user_id)
-        tips = await self._store.tips(memberships.keys())
-        return await self._unread(user_id, memberships, {each: tip.seq for each, tip in tips.items()})
+    async def channels(self, user_id: UserId, space_id: ConversationId) -> tuple[Conversation, ...]:
+        """Give the channels of a space that the user is in or may join, by name."""
+        await self._admit(user_id, space_id)
+        records = await self._store.channels(space_id)
+        memberships = await self._store.memberships_in(user_id, [record.id for record in records])
+        inside = {each: membership for each, membership in memberships.items() if membership.present}
+        views = await self._listing.views(user_id, inside)
+        views |= {each.id: joinable(each) for each in records if each.id not in inside and each.join is JoinRule.OPEN}
+        return tuple(sorted(views.values(), key=lambda view: ((view.name or "").casefold(), view.id)))
 
-    async def members(self, conversation_id: ConversationId) -> tuple[UserId, ...]:
-        """Give a conversation's members."""
-        return (await self.record(conversation_id)).member_ids
+    # --- finding things
+
+    async def conversation_numbered(self, user_id: UserId, number: int) -> ConversationId:
+        """Find a conversation that the user is in, or may join."""
+        record = await self._numbered(number)
+        if record is None or not (await self._is_in(user_id, record.id) or await self._may_join(user_id, record)):
+            raise NotFound("There is no such conversation.", number=number)
+        return record.id
+
+    async def message_place(self, user_id: UserId, message: MessageId | int) -> MessagePlace:
+        """Find a message that the user may read."""
+        logged = await self._named(message)
+        if logged is not None:
+            found = logged.message
+            place = await self._membership(user_id, found.conversation_id)
+            if place is not None and place.present and found.seq >= place.first_seq:
+                return MessagePlace(message_id=found.id, conversation_id=found.conversation_id, seq=found.seq)
+        raise NotFound("There is no such message.", message_id=message)
+
+    # --- for services and operators, on nobody's behalf
+
+    async def members(self, conversation_id: ConversationId) -> MemberList:
+        """Give a conversation's members. Read after the version, they are of that version or a later one."""
+        record = await self.record(conversation_id)
+        return MemberList(version=record.members_version, since=await self._store.windows(conversation_id))
 
     async def record(self, conversation_id: ConversationId) -> Record:
-        """Give a conversation as it is, on nobody's behalf. Raises: NotFound."""
+        """Give a conversation as it is. Raises: NotFound."""
         records = await self._store.records([conversation_id])
         if conversation_id not in records:
-            raise NotFound("There is no such conversation.", conversation_id=conversation_id)
+            raise _missing(conversation_id)
         return records[conversation_id]
 
-    async def _admit(self, user_id: UserId, conversation_id: ConversationId) -> None:
-        record = (await self._store.records([conversation_id])).get(conversation_id)
-        error = refuse_stranger(user_id, conversation_id, None if record is None else record.member_ids)
-        if error is not None:
-            raise error
+    async def overview(self, conversation: ConversationId | int) -> Conversation:
+        """Give a conversation with its last message and, where it is not large, all watermarks. Raises: NotFound."""
+        record = await (self._numbered(conversation) if isinstance(conversation, int) else self.record(conversation))
+        if record is None:
+            raise NotFound("There is no such conversation.", number=conversation)
+        end = (await self._store.ends([record.id])).get(record.id)
+        last = None if end is None or end.last_message is None else end.last_message.message
+        marks = await self._watermarks(record, None)
+        return msgspec.structs.replace(bare(record, end), last_message=last, watermarks=marks)
 
-    async def _places(self, memberships: Mapping[ConversationId, Membership]) -> list[_Place]:
-        tips = await self._store.tips(memberships.keys())
-        return [_place(each, membership, tips.get(each)) for each, membership in memberships.items()]
+    async def timeline(self, message: MessageId | int) -> Timeline:
+        """Tell what became of a message; of at most 500 members. Raises: NotFound."""
+        logged = await self._named(message)
+        if logged is None:
+            raise NotFound("There is no such message.", message_id=message)
+        return timeline(logged, await self._store.trails(logged.message.conversation_id, MAX_RECEIPTS))
 
-    async def _read(self, conversation_ids: Sequence[ConversationId], since: Position) -> dict[ConversationId, _Page]:
-        """Read one answer's worth of changes."""
-        found: dict[ConversationId, _Page] = {}
-        events = size = 0
-        for each in conversation_ids[: self._max_conversations]:
-            if events >= MAX_EVENTS or size >= MAX_PAGE_BYTES:
-                break
-            version = since.versions.get(each)
-            changes = await self._store.changes(each, version=version, floor=since.floor, limit=MAX_PAGE + 1)
-            found[each] = _Page.of(changes)
-            events += len(found[each].changes)
-            size += found[each].size
-        return found
+    # --- who may ask, and what for
 
-    async def _views(
-        self, user_id: UserId, memberships: Mapping[ConversationId, Membership]
-    ) -> dict[ConversationId, Conversation]:
-        """Give conversations as one of their members sees them, in the given order.
+    async def _admit(self, user_id: UserId, conversation_id: ConversationId) -> Membership:
+        """Give the user's place in a conversation. Raises: NotAMember, NotFound."""
+        membership = await self._membership(user_id, conversation_id)
+        if membership is not None and membership.present:
+            return membership
+        exists = membership is not None or bool(await self._store.records([conversation_id]))
+        refusal = refuse_stranger(user_id, conversation_id, () if exists else None)
+        assert refusal is not None
+        raise refusal
 
-        One that is just being made has its members before itself: it is left out.
-        """
-        records = await self._store.records(memberships.keys())
-        marks = await self._store.watermarks(memberships.keys())
-        last = {each: record.last_message.seq for each, record in records.items() if record.last_message}
-        unread = await self._unread(user_id, memberships, last)
-        return {each: view(records[each], marks[each], unread.get(each, 0)) for each in memberships if each in records}
+    async def _membership(self, user_id: UserId, conversation_id: ConversationId) -> Membership | None:
+        return (await self._store.memberships_in(user_id, [conversation_id])).get(conversation_id)
 
-    async def _unread(
-        self,
-        user_id: UserId,
-        memberships: Mapping[ConversationId, Membership],
-        last: Mapping[ConversationId, int],
-    ) -> dict[ConversationId, int]:
-        read = {each: memberships[each].watermark.read_seq for each in last}
-        after = {each: max(read[each], seq - UNREAD_WINDOW) for each, seq in last.items() if seq > read[each]}
-        return await self._store.unread(user_id, after)
+    async def _is_in(self, user_id: UserId, conversation_id: ConversationId) -> bool:
+        membership = await self._membership(user_id, conversation_id)
+        return membership is not None and membership.present
 
+    async def _may_join(self, user_id: UserId, record: Record) -> bool:
+        if record.join is not JoinRule.OPEN:
+            return False
+        return record.parent_id is None or await self._is_in(user_id, record.parent_id)
 
-def view(record: Record, watermarks: tuple[Watermark, ...], unread: int = 0) -> Conversation:
-    """Put a conversation together."""
-    last = record.last_message
-    return Conversation(
-        id=record.id,
-        number=record.number,
-        kind=record.kind,
-        member_ids=record.member_ids,
-        created_at=record.created_at,
-        changed_at=record.created_at if last is None else max(record.created_at, last.created_at),
-        name=record.name,
-        metadata=record.metadata,
-        last_seq=0 if last is None else last.seq,
-        last_version=0 if last is None else last.version,
-        last_message=last,
-        unread=unread,
-        watermarks=watermarks,
-    )
+    async def _watermarks(self, record: Record, own: Membership | None) -> tuple[Watermark, ...]:
+        """Give all watermarks, in large rooms the asking user's alone."""
+        if record.member_ids is None:
+            return () if own is None else (own.watermark,)
+        return (await self._store.watermarks([record.id])).get(record.id, ())
+
+    async def _numbered(self, number: int) -> Record | None:
+        return await self._store.numbered(number) if 0 < number <= MAX_CONVERSATION_NUMBER else None
+
+    async def _named(self, message: MessageId | int) -> LoggedMessage | None:
+        if not isinstance(message, int):
+            return (await self._store.messages_by_id([message])).get(message)
+        record = await self._numbered(message >> SEQ_BITS)
+        return None if record is None else await self._message_at(record.id, message & ((1 << SEQ_BITS) - 1))
+
+    async def _message_at(self, conversation_id: ConversationId, seq: int) -> LoggedMessage | None:
+        found = await self._store.messages(conversation_id, before=seq + 1, after=seq - 1, limit=1, newest=True)
+        return found[0] if found else None
 
 
-def _place(conversation_id: ConversationId, membership: Membership, tip: Tip | None) -> _Place:
-    if tip is None:
-        return _Place(conversation_id, 0, membership.joined_at)
-    return _Place(conversation_id, tip.version, max(membership.joined_at, tip.at))
-
-
-def _settled(floor: datetime, places: Iterable[_Place], had: Mapping[ConversationId, int]) -> Position:
-    """Give the position of a reader who has all places, and of each what it `had` if that is more."""
-    recent = (place for place in places if place.changed_at > floor)
-    return Position(floor, {place.id: max(place.version, had.get(place.id, 0)) for place in recent})
-
-
-def _changes(conversation: Conversation, version: int, page: _Page) -> Changes:
-    return Changes(
-        conversation=conversation,
-        version=version,
-        events=tuple(
-            MessageStored(message=each.message, audience=(), previous_at=each.previous_at) for each in page.changes
-        ),
-        limited=page.limited,
-        before=page.changes[0].message.seq if page.limited else None,
-    )
-
-
-def _fitting(messages: Iterable[Message]) -> tuple[int, int]:
-    """Tell how many messages, from the first on, fit into an answer, at least one; and how many bytes they are."""
-    count = size = 0
-    for message in messages:
-        length = len(msgspec.json.encode(message))
-        if count and size + length > MAX_PAGE_BYTES:
-            break
-        count, size = count + 1, size + length
-    return count, size
-
-
-def _page(limit: int) -> int:
-    return max(1, min(limit, MAX_PAGE))
-
-
-def _write_cursor(changed_at: datetime, conversation_id: ConversationId) -> str:
-    text = f"{(changed_at - EPOCH) // timedelta(milliseconds=1)}/{conversation_id}"
-    return base64.urlsafe_b64encode(text.encode()).decode()
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        milliseconds, conversation_id = base64.urlsafe_b64decode(cursor.encode()).decode().split("/")
-        return EPOCH + timedelta(milliseconds=int(milliseconds)), conversation_id
-    except (ValueError, OverflowError) as error:  # binascii and Unicode errors are ValueErrors
-        raise Invalid("The cursor is not one of this server's.") from error
+def _missing(conversation_id: ConversationId) -> NotFound:
+    return NotFound("There is no such conversation.", conversation_id=conversation_id)

@@ -1,14 +1,17 @@
 """What history refuses, and why."""
 
-from shared.commands import ConversationKind, CreateConversation, SendMessage
+from collections.abc import Collection
+
+from shared.commands import ConversationKind, CreateConversation, HistoryRule, JoinRule, SendMessage
 from shared.errors import Invalid, NotAMember, NotFound, TooLarge, WarrenError
 from shared.ids import ConversationId, UserId, direct_conversation_id, is_direct
 
-MAX_MEMBERS = 500  # a head, and every event's audience, carries them all
+MAX_NAMED = 500  # members that a conversation's document, a head and every event's audience carry; more: a large room
+MAX_MEMBERS = 10_000
 
 
 def refuse_stranger(
-    user_id: UserId, conversation_id: ConversationId, member_ids: tuple[UserId, ...] | None
+    user_id: UserId, conversation_id: ConversationId, member_ids: Collection[UserId] | None
 ) -> WarrenError | None:
     """Refuse whoever is not a member; `member_ids` is None where there is no such conversation.
 
@@ -37,28 +40,41 @@ def direct_conversation(command: SendMessage) -> CreateConversation:
     )
 
 
-def refuse_message(command: SendMessage, member_ids: tuple[UserId, ...] | None) -> WarrenError | None:
-    """Refuse a message to a conversation that is not its sender's."""
-    if command.to is not None and not opens_direct(command):
-        return Invalid("The conversation is not the one with that user.", conversation_id=command.conversation_id)
-    return refuse_stranger(command.sender_id, command.conversation_id, member_ids)
-
-
 def refuse_conversation(command: CreateConversation) -> WarrenError | None:
     """Refuse a conversation that cannot be as the command says."""
     if command.creator_id not in command.member_ids:
         return Invalid("The creator is a member of the conversation.", creator_id=command.creator_id)
     if len(command.member_ids) > MAX_MEMBERS:
         return TooLarge(f"A conversation has at most {MAX_MEMBERS} members.", members=len(command.member_ids))
-    match command.kind:
-        case ConversationKind.DIRECT:
-            return _refuse_direct(command)
-        case ConversationKind.GROUP:
-            if is_direct(command.conversation_id):
-                return Invalid("This id is kept for direct conversations.", conversation_id=command.conversation_id)
-            return None
-        case _:
-            return Invalid("A conversation of this kind cannot be created.", kind=command.kind.value)
+    if command.kind is ConversationKind.DIRECT:
+        return _refuse_direct(command)
+    if is_direct(command.conversation_id):
+        return Invalid("This id is kept for direct conversations.", conversation_id=command.conversation_id)
+    if command.parent_id is not None and command.kind is not ConversationKind.CHANNEL:
+        return Invalid("Only channels are in spaces.", kind=command.kind.value)
+    return None
+
+
+def refuse_parent(command: CreateConversation, kind: ConversationKind | None, *, is_member: bool) -> WarrenError | None:
+    """Refuse a channel in what is no space, or in one that its creator is not in; `kind` None: there is none."""
+    assert command.parent_id is not None
+    member_ids = (command.creator_id,) if is_member else ()
+    if error := refuse_stranger(command.creator_id, command.parent_id, None if kind is None else member_ids):
+        return error
+    if kind is not ConversationKind.SPACE:
+        return Invalid("Channels are in spaces only.", parent_id=command.parent_id)
+    return None
+
+
+def history_rule(command: CreateConversation) -> HistoryRule:
+    """Give what new members may read: in channels and spaces everything, where nothing else is said."""
+    open_by_kind = command.kind in (ConversationKind.CHANNEL, ConversationKind.SPACE)
+    return command.history or (HistoryRule.FULL if open_by_kind else HistoryRule.JOINED)
+
+
+def join_rule(command: CreateConversation) -> JoinRule:
+    """Give who may join: whoever wants to in channels, where nothing else is said."""
+    return command.join or (JoinRule.OPEN if command.kind is ConversationKind.CHANNEL else JoinRule.INVITE)
 
 
 def _refuse_direct(command: CreateConversation) -> WarrenError | None:

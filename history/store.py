@@ -1,18 +1,18 @@
 """The store of conversations, messages and watermarks as a port, with what it guarantees."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
-import msgspec
-
+from history.custody import Custody
+from history.reading import LogReader
 from history.sequence import Appended
-from shared.commands import Acknowledge, ConversationKind, CreateConversation, SendMessage, Stage
+from shared.commands import Acknowledge, Alteration, ConversationKind, CreateConversation, SendMessage, Stage
 from shared.errors import WarrenError
-from shared.events import Message
+from shared.events import ConversationChanged, Entry
 from shared.history_api import Watermark
-from shared.ids import ConversationId, UserId
+from shared.ids import ConversationId, GatewayId, MessageId, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,21 @@ class Created:
     number: int
     kind: ConversationKind
     created: bool
+    entry: ConversationChanged | None = (
+        None  # the first of its log; a direct conversation begins with its first message
+    )
 
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """What came of an alteration."""
+
+    entry: Entry | None  # None: all was so already
+    version: int  # of the log with it, or as it is
+    repeat: bool = False  # an earlier handling of the same command made the entry
+
+
+NO_GATEWAYS: Mapping[MessageId, GatewayId] = {}
 
 Reader: TypeAlias = tuple[ConversationId, UserId]
 
@@ -34,66 +48,37 @@ class Advanced:
 
     watermark: Watermark
     moved: frozenset[Stage]
-    audience: tuple[UserId, ...]
+    audience: tuple[UserId, ...]  # every member; in a large room the reader alone
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """A user's place in a conversation."""
-
-    watermark: Watermark
-    joined_at: datetime
-    role: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tip:
-    """The end of a conversation's log; a conversation without messages has none."""
-
-    seq: int
-    version: int
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A conversation without what depends on who asks."""
-
-    id: ConversationId
-    number: int
-    kind: ConversationKind
-    member_ids: tuple[UserId, ...]
-    created_at: datetime
-    name: str | None
-    metadata: msgspec.Raw
-    last_message: Message | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One entry of a conversation's log."""
-
-    message: Message
-    previous_at: datetime | None
-
-
-class MessageStore(Protocol):
+class LogWriter(Protocol):
     """Conversations, messages and watermarks. What a call has returned is durable and visible to every later call.
 
     Every method raises StoreUnavailable where the database cannot be reached or does not answer in time; what was
     asked may then have been done or not, and asking again is safe. Cancelling leaves the same doubt.
     """
 
+    async def take_over(self) -> None:
+        """Begin to write where another process may have written; nothing that was read before is relied on."""
+        ...
+
     async def append(
-        self, commands: Sequence[SendMessage], *, at: datetime, repeated: bool
+        self,
+        commands: Sequence[SendMessage],
+        *,
+        at: datetime,
+        repeated: bool,
+        via: Mapping[MessageId, GatewayId] = NO_GATEWAYS,
     ) -> list[Appended | WarrenError]:
         """Give each message its place in its conversation and make it durable; one result a command, in order.
 
-        Idempotent by (conversation_id, sender_id, client_id): a repeat gives the message stored first. `seq` has no
-        gaps whatever fails, and `created_at` never runs backwards in a conversation. Makes the direct conversation of
-        a command with `to` where it is missing. `repeated` says that some may have been here before: a hint.
+        Idempotent by (conversation_id, sender_id, client_id): a repeat gives the message stored first. `seq` and
+        `version` have no gaps whatever fails, and `created_at` never runs backwards in a conversation. Makes the direct
+        conversation of a command with `to` where it is missing. `repeated` says that some may have been here before: a
+        hint. `via` names the gateways that took the messages.
 
-        Gives NotAMember, NotFound, Invalid (`to` does not fit the conversation), Conflict (the message id is taken).
+        Gives NotAMember, NotFound, Invalid (`to` does not fit the conversation, it is a space, the message replied to
+        is not in it, who is mentioned neither), Conflict (the message id is taken).
         """
         ...
 
@@ -102,6 +87,8 @@ class MessageStore(Protocol):
     ) -> dict[Reader, Advanced | WarrenError]:
         """Move watermarks forward, never back or past the last message; read implies delivered. Idempotent.
 
+        What is before a member's first message moves nothing. The last 100 moves are kept with their times.
+
         Gives NotAMember, NotFound.
         """
         ...
@@ -109,49 +96,27 @@ class MessageStore(Protocol):
     async def create(self, commands: Sequence[CreateConversation], *, at: datetime) -> list[Created | WarrenError]:
         """Make conversations, one result a command, in order. Idempotent by conversation id.
 
-        Gives Invalid, TooLarge, NotAMember (the id is taken by others' conversation).
+        Gives Invalid, TooLarge, NotAMember (the id is taken by others' conversation; the creator is not in the space).
         """
         ...
 
-    async def memberships(self, user_id: UserId) -> dict[ConversationId, Membership]:
-        """Give all conversations of a user."""
+    async def alter(self, command: Alteration, *, at: datetime) -> Altered | WarrenError:
+        """Carry out a change of a conversation, its messages or members: wholly, with its entry in the log, or not.
+
+        Idempotent by change_id: a repeat gives the entry made first. `version` has no gaps whatever fails, and the time
+        of entries never runs backwards in a conversation.
+
+        Gives what `history.permissions` refuses, NotFound, Conflict (the change id is taken).
+        """
         ...
 
-    async def tips(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Tip]:
-        """Give the ends of conversations' logs."""
+    async def channels_left_over(self, space_id: ConversationId, user_id: UserId) -> list[ConversationId]:
+        """Give the channels that a user is in now, though not in their space: none where they have come back to it."""
         ...
 
-    async def records(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Record]:
-        """Give those of the conversations that exist."""
-        ...
 
-    async def watermarks(
-        self, conversation_ids: Collection[ConversationId]
-    ) -> dict[ConversationId, tuple[Watermark, ...]]:
-        """Give the watermarks of every member, by user id."""
-        ...
-
-    async def acknowledged_after(
-        self, conversation_ids: Collection[ConversationId], moment: datetime
-    ) -> set[ConversationId]:
-        """Give those of the conversations in which a watermark moved after a moment."""
-        ...
-
-    async def changes(
-        self, conversation_id: ConversationId, *, version: int | None, floor: datetime, limit: int
-    ) -> list[Change]:
-        """Give the newest changes, in version order: after `version`, or without one after the time `floor`."""
-        ...
-
-    async def messages(
-        self, conversation_id: ConversationId, *, before: int | None, after: int | None, limit: int
-    ) -> list[Message]:
-        """Give messages in seq order: the first after `after`, or else the last before `before` or of all."""
-        ...
-
-    async def unread(self, user_id: UserId, after: Mapping[ConversationId, int]) -> dict[ConversationId, int]:
-        """Count the messages of others after a seq, for the conversations where there are any."""
-        ...
+class MessageStore(LogWriter, LogReader, Custody, Protocol):
+    """The whole store."""
 
     async def ping(self) -> bool:
         """Tell whether the database answers; never raises."""

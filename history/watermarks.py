@@ -1,16 +1,17 @@
 """How far readers have come: acknowledgements merged by maximum."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from history.reading import Membership
 from history.rules import refuse_stranger
 from history.sequence import Head
-from history.store import Reader
+from history.store import Advanced, Reader
 from shared.commands import Acknowledge, Stage
-from shared.errors import WarrenError
+from shared.errors import NotAMember, WarrenError
 from shared.history_api import Watermark
-from shared.ids import ConversationId
+from shared.ids import ConversationId, GatewayId
 
 
 @dataclass(slots=True)
@@ -19,12 +20,20 @@ class Goal:
 
     delivered_seq: int = 0
     read_seq: int = 0
+    pushed_at: datetime | None = None  # when, and by which gateway, what is delivered was pushed
+    gateway_id: GatewayId | None = None
 
-    def raise_to(self, seq: int, stage: Stage) -> None:
+    def raise_to(self, seq: int, command: Acknowledge) -> None:
         """Add an acknowledgement; read implies delivered."""
-        self.delivered_seq = max(self.delivered_seq, seq)
-        if stage is Stage.READ:
+        if seq > self.delivered_seq or (seq == self.delivered_seq and self.gateway_id is None):
+            self.delivered_seq, self.pushed_at, self.gateway_id = seq, command.pushed_at, command.gateway_id
+        if command.stage is Stage.READ:
             self.read_seq = max(self.read_seq, seq)
+
+    def limited_to(self, first_seq: int) -> "Goal":
+        """Give the goal of a member who sees nothing before a seq."""
+        delivered = self.delivered_seq if self.delivered_seq >= first_seq else 0
+        return replace(self, delivered_seq=delivered, read_seq=self.read_seq if self.read_seq >= first_seq else 0)
 
     def moved(self, mark: Watermark) -> frozenset[Stage]:
         """Tell which stages go beyond where the watermark stands."""
@@ -50,15 +59,29 @@ class Goal:
 def merge(
     acknowledgements: Iterable[Acknowledge], heads: Mapping[ConversationId, Head]
 ) -> tuple[dict[Reader, Goal], dict[Reader, WarrenError]]:
-    """Merge acknowledgements to one goal a reader, never past the last message; and refuse strangers."""
+    """Merge acknowledgements to one goal a reader, never past the last message; and refuse strangers.
+
+    Who is in a large room is not known here: their goals are for those who turn out to be.
+    """
     goals: dict[Reader, Goal] = {}
     refused: dict[Reader, WarrenError] = {}
     for command in acknowledgements:
         reader = (command.conversation_id, command.user_id)
         head = heads.get(command.conversation_id)
-        error = refuse_stranger(command.user_id, command.conversation_id, None if head is None else head.member_ids)
+        error = None
+        if head is None or head.member_ids is not None:
+            error = refuse_stranger(command.user_id, command.conversation_id, None if head is None else head.member_ids)
         if error is not None:
             refused[reader] = error
         elif head is not None:
-            goals.setdefault(reader, Goal()).raise_to(min(command.seq, head.seq), command.stage)
+            goals.setdefault(reader, Goal()).raise_to(min(command.seq, head.seq), command)
     return goals, refused
+
+
+def advance(reader: Reader, member: Membership | None, goal: Goal, head: Head, at: datetime) -> Advanced | WarrenError:
+    """Tell where a reader's watermark goes, and who is to learn it; `member` None: they have never been in the room."""
+    if member is None or not member.present:
+        return NotAMember("You are not in this conversation.", conversation_id=reader[0], user_id=reader[1])
+    limited = goal.limited_to(member.first_seq)
+    audience = (member.user_id,) if head.member_ids is None else head.member_ids
+    return Advanced(limited.reach(member.watermark, at), limited.moved(member.watermark), audience)

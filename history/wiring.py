@@ -3,9 +3,14 @@
 from collections.abc import Mapping
 
 from history.admin import conversations_router
+from history.altering import ALTERATIONS, AlterConversations
 from history.api import queries_router
+from history.data_admin import data_router
+from history.erasure import Erasures
+from history.export import Exports
 from history.handlers import AdvanceReceipts, CreateConversations, RefuseCommands, StoreMessages
 from history.queries import StoredHistory
+from history.retention import EVERY_S, Retention
 from history.settings import HistorySettings
 from history.store import MessageStore
 from shared.broker.api import Broker, Handler
@@ -16,6 +21,7 @@ from shared.clock import Clock
 from shared.commands import Acknowledge, CreateConversation, SendMessage
 from shared.ids import NewId
 from shared.service import Service
+from shared.ticker import Ticker
 
 
 def build(settings: HistorySettings, *, broker: Broker, store: MessageStore, clock: Clock, new_id: NewId) -> Service:
@@ -24,15 +30,18 @@ def build(settings: HistorySettings, *, broker: Broker, store: MessageStore, clo
     publisher = BatchingPublisher(broker, clock=clock, pace_s=settings.broker.publish_pace_s)
     queries = StoredHistory(store, clock=clock)
     handlers: Mapping[type, Handler] = {
-        CreateConversation: CreateConversations(store, publisher, clock=clock, new_id=new_id),
+        CreateConversation: CreateConversations(store, publisher, topology, clock=clock, new_id=new_id),
         SendMessage: StoreMessages(store, publisher, topology, clock=clock, new_id=new_id),
+        **dict.fromkeys(ALTERATIONS, AlterConversations(store, publisher, topology, clock=clock, new_id=new_id)),
         Acknowledge: AdvanceReceipts(store, publisher, clock=clock, new_id=new_id),
     }
     refuse = RefuseCommands(publisher, clock=clock, new_id=new_id)
     consumers = [
-        Consumer(broker, queue, handlers, clock=clock, new_id=new_id, refuse=refuse)
+        Consumer(broker, queue, handlers, clock=clock, new_id=new_id, refuse=refuse, on_open=store.take_over)
         for queue in topology.history_commands
     ]
+    retention = Retention(store, holder=new_id(), clock=clock)
+    erasures = Erasures(store, publisher, topology, clock=clock, new_id=new_id)
 
     async def broker_ready() -> bool:
         return broker.connected
@@ -42,11 +51,11 @@ def build(settings: HistorySettings, *, broker: Broker, store: MessageStore, clo
 
     return Service(
         name="history",
-        runners=(*consumers, publisher),
+        runners=(*consumers, Ticker("history.retention", EVERY_S, retention.sweep, clock=clock), publisher),
         settings=settings,
         ready={"broker": broker_ready, "store": store.ping},
         stats=stats,
-        routers=(conversations_router(queries, store),),
+        routers=(conversations_router(queries), data_router(Exports(store), erasures, retention)),
         internal=(queries_router(queries),),
         drain_s=settings.history.drain_s,
     )

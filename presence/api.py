@@ -1,23 +1,28 @@
 """Presence's query API for the other services, over HTTP."""
 
-import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
-from shared.errors import InvalidField
-from shared.http import StructResponse
-from shared.presence_api import PresenceQueries, PresenceQuery
+from shared.presence_api import PresenceQueries
+from shared.presence_wire import (
+    AskAccount,
+    AskDevices,
+    AskPresence,
+    AskProfileChange,
+    AskProfiles,
+    AskSearch,
+    AskSignOut,
+)
+from shared.query_http import serve
 
 
 def query_router(queries: PresenceQueries) -> APIRouter:
-    """Make the route that `shared.presence_http` asks."""
+    """Make the routes that `shared.presence_http` asks."""
     router = APIRouter(tags=["internal"])
-
-    @router.post("/internal/presence", summary="The presence of each user asked for")
-    async def presence(request: Request) -> StructResponse:
-        try:
-            query = msgspec.json.decode(await request.body(), type=PresenceQuery)
-        except msgspec.MsgspecError as error:
-            raise InvalidField(f"{error}.", path="user_ids") from error
-        return StructResponse(await queries.presence_of(query.user_ids))
-
+    serve(router, AskPresence, lambda query: queries.presence_of(query.user_ids))
+    serve(router, AskAccount, lambda query: queries.account(query.user_id, query.name))
+    serve(router, AskProfiles, lambda query: queries.profiles(query.user_ids))
+    serve(router, AskSearch, lambda query: queries.search(query.text, limit=query.limit, cursor=query.cursor))
+    serve(router, AskProfileChange, lambda query: queries.change_profile(query.user_id, query.change))
+    serve(router, AskDevices, lambda query: queries.devices(query.user_id))
+    serve(router, AskSignOut, lambda query: queries.sign_out(query.user_id, query.device_id))
     return router

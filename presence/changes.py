@@ -1,10 +1,14 @@
 """What a batch of session events comes to, and whose presence differs after it; pure."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
+import msgspec
+
 from presence.leases import LEASE_S
-from presence.store import Changes, Connection, Sign
+from presence.store import Changes, Connection, Sign, Standing
+from shared.commands import SetStatus, Status
 from shared.envelope import Body, Envelope
 from shared.events import (
     GatewayRefreshed,
@@ -19,22 +23,29 @@ from shared.events import (
 from shared.ids import GatewayId, SessionId, UserId
 from shared.presence_api import Presence
 
+OFFLINE = "offline"
 
-def fold(envelopes: Iterable[Envelope]) -> Changes:
-    """Reduce events, in their order, to what is left to do: a session that opened and closed is only closed."""
-    folding = _Folding()
+
+def fold(envelopes: Iterable[Envelope], *, now: datetime) -> Changes:
+    """Reduce events, in their order, to what is left to do: a session that opened and closed is only closed.
+
+    What a clock ahead of ours says is yet to come has happened `now`: else who goes would stay for as long.
+    """
+    folding = _Folding(now)
     for envelope in envelopes:
-        folding.take(envelope.body, envelope.occurred_at)
-    return Changes(folding.opened, folding.closed, folding.stopped, folding.alive, folding.announced)
+        folding.take(envelope.body, min(envelope.occurred_at, now))
+    return Changes(folding.opened, folding.closed, folding.stopped, folding.alive, folding.announced, folding.statuses)
 
 
 class _Folding:
-    def __init__(self) -> None:
+    def __init__(self, now: datetime) -> None:
+        self._now = now
         self.opened: dict[SessionId, Session] = {}
         self.closed: dict[SessionId, SessionClosed] = {}
         self.stopped: dict[GatewayId, datetime] = {}
         self.alive: dict[GatewayId, Sign] = {}
         self.announced: dict[GatewayId, bool] = {}
+        self.statuses: dict[UserId, SetStatus] = {}
 
     def take(self, event: Body, at: datetime) -> None:
         match event:
@@ -47,11 +58,13 @@ class _Folding:
                     self._open(session, at)
             case SessionClosed():
                 self.opened.pop(event.session_id, None)
-                self.closed[event.session_id] = event
+                self.closed[event.session_id] = msgspec.structs.replace(event, at=min(event.at, self._now))
             case GatewayRefreshed(gateway_id=gateway_id):
                 self.alive[gateway_id] = Sign(at, event.lease_s)
             case GatewayStopped(gateway_id=gateway_id):
                 self._stop(gateway_id, at)
+            case SetStatus(user_id=user_id):
+                self.statuses[user_id] = max(event, self.statuses.get(user_id, event), key=lambda said: said.at)
             case _:
                 assert isinstance(event, SessionsWanted)  # a question to the gateways, on the same fanout
 
@@ -70,36 +83,79 @@ class _Folding:
 
 def compare(
     user_ids: Collection[UserId],
-    connections: Sequence[Connection],
-    settled: Mapping[UserId, Presence],
+    connections: Iterable[Connection],
+    standings: Mapping[UserId, Standing],
     *,
     at: datetime,
-) -> list[PresenceChanged]:
-    """Give the users whose number of devices differs from what was last settled.
+    gone_until: datetime,
+) -> list[Standing]:
+    """Give the new standings of those users who do not stand as they were last settled.
 
-    Who is online is seen now; who is not was last seen when their last session closed, or its gateway last spoke.
+    A connection that went after `gone_until` may come back, and holds its device's place until then.
     """
-    devices: dict[UserId, set[str]] = {user_id: set() for user_id in user_ids}
-    last_seen: dict[UserId, datetime] = {}
+    theirs: dict[UserId, list[Connection]] = {user_id: [] for user_id in user_ids}
     for connection in connections:
-        if connection.gone_at is None:
-            devices[connection.user_id].add(connection.device_id)
-        else:
-            last_seen[connection.user_id] = max(
-                connection.gone_at, last_seen.get(connection.user_id, connection.gone_at)
-            )
-    changed: list[PresenceChanged] = []
-    for user_id, there in devices.items():
-        before = settled.get(user_id)
-        if before is None or before.devices == len(there):
-            continue
-        times = [time for time in (before.last_seen, last_seen.get(user_id)) if time is not None]
-        changed.append(
-            PresenceChanged(
-                user_id=user_id,
-                status="online" if there else "offline",
-                last_seen=at if there else max(times, default=at),
-                devices=len(there),
-            )
-        )
-    return changed
+        theirs[connection.user_id].append(connection)
+    stand = [
+        (before, _stand(before, theirs[user_id], at, gone_until))
+        for user_id in user_ids
+        if (before := standings.get(user_id)) is not None
+    ]
+    return [after for before, after in stand if before.devices != after.devices or told(before, after)]
+
+
+def told(before: Standing, after: Standing) -> PresenceChanged | None:
+    """Give what others are to be told; None where they see no difference.
+
+    Who is invisible comes and goes unseen: not even that something happened may be told.
+    """
+    was, is_ = before.told, after.told
+    if (was.status, was.devices, was.text) == (is_.status, is_.devices, is_.text):
+        return None
+    assert is_.last_seen is not None  # they were or are visible
+    return PresenceChanged(
+        user_id=is_.user_id,
+        status=is_.status,
+        last_seen=is_.last_seen,
+        devices=is_.devices,
+        text=is_.text,
+        chosen=after.chosen,
+    )
+
+
+def _stand(before: Standing, connections: Sequence[Connection], at: datetime, gone_until: datetime) -> Standing:
+    devices = _count(before.devices, connections, gone_until)
+    visible = devices > 0 and before.chosen is not Status.INVISIBLE
+    presence = Presence(
+        user_id=before.told.user_id,
+        status=before.chosen if visible else OFFLINE,
+        last_seen=at if visible else _last_seen(before.told, connections, gone_until, connected=devices > 0),
+        devices=devices if visible else 0,
+        text=before.text if visible else "",
+    )
+    return replace(before, told=presence, devices=devices)
+
+
+def _count(before: int, connections: Iterable[Connection], gone_until: datetime) -> int:
+    """Count the devices, moving no further from `before` than those must that may still come back.
+
+    So a device that comes back is not counted twice either where it made up another id meanwhile.
+    """
+    there = {connection.device_id for connection in connections if connection.gone_at is None}
+    held = {
+        connection.device_id for connection in connections if connection.gone_at and connection.gone_at > gone_until
+    }
+    return min(max(before, len(there)), len(there | held))
+
+
+def _last_seen(
+    before: Presence, connections: Iterable[Connection], gone_until: datetime, *, connected: bool
+) -> datetime | None:
+    """Tell when one whom others do not see was last seen: as it was, if they did not see them before either.
+
+    Who turns invisible looks like one who went, of whom others hear when the grace is over.
+    """
+    if before.status == OFFLINE:
+        return before.last_seen
+    went = (gone_until,) if connected else (connection.gone_at for connection in connections)
+    return max((time for time in (before.last_seen, *went) if time is not None), default=gone_until)

@@ -23,6 +23,11 @@ class LeaseWatch:
         self._punctual_since: float | None = None
 
     @property
+    def punctual(self) -> bool:
+        """Whether the queue is handled as it fills: who has come back by now is known to be back."""
+        return self._punctual_since is not None
+
+    @property
     def trusted(self) -> bool:
         """Whether a lease that has run out means that its gateway is gone."""
         return self._punctual_since is not None and self._clock.monotonic() - self._punctual_since >= LEASE_S

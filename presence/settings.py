@@ -3,6 +3,7 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from presence.limits import DevicePolicy
 from shared.settings import AdminSettings, BrokerSettings, LogSettings, MongoSettings, ProcessSettings, Settings
 
 
@@ -12,6 +13,11 @@ class TrackingSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="WARREN_PRESENCE_")
 
     admin_port: int = Field(8102, ge=0, le=65535, description="admin and internal query API, health checks")
+    max_devices: int = Field(10, ge=1, le=100, description="devices that one user may have connected at once")
+    device_policy: DevicePolicy = Field(
+        DevicePolicy.REPLACE,
+        description="of one device too many: replace (the one connected longest ago goes) or refuse (the new one goes)",
+    )
     drain_s: float = Field(10.0, gt=0, description="how long a stopping process may take to finish what is in flight")
 
 

@@ -1,15 +1,17 @@
-"""What presence remembers, as a port: connections, gateways' leases, users and their devices."""
+"""What presence remembers of who is there, as a port: connections, gateways' leases, standings and devices."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-import msgspec
-
-from shared.events import DeviceInfo, PresenceChanged, Session, SessionClosed
+from shared.commands import SetStatus, Status
+from shared.events import Session, SessionClosed
 from shared.ids import DeviceId, GatewayId, SessionId, UserId
-from shared.presence_api import Presence
+from shared.presence_api import Device, Presence
+
+DeviceKey = tuple[UserId, DeviceId]
+MAX_DEVICES = 200  # of a user, in one answer: a client may call itself another device each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,41 +31,46 @@ class Changes:
     stopped: Mapping[GatewayId, datetime]  # before what else is said of the same gateway
     alive: Mapping[GatewayId, Sign]
     announced: Mapping[GatewayId, bool]  # True: its announcement begins in this batch
+    statuses: Mapping[UserId, SetStatus] = field(default_factory=dict)  # the last that each user said
 
     @property
-    def users(self) -> frozenset[UserId]:
-        """Those whose sessions opened or closed."""
-        opened = {session.user_id for session in self.opened.values()}
-        return frozenset(opened | {closed.user_id for closed in self.closed.values()})
+    def arrived(self) -> frozenset[UserId]:
+        """Those whose sessions opened."""
+        return frozenset(session.user_id for session in self.opened.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A session that is open, or was on a gateway that is gone (`gone_at`) and has yet to be settled."""
+    """A session that is open; or is over since `gone_at`, and has yet to be settled."""
 
     user_id: UserId
     device_id: DeviceId
+    opened_at: datetime
     gone_at: datetime | None = None
 
 
-class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """A device that a user has signed in with."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a user stands: the presence that others were told last, and what it is to come from."""
 
-    info: DeviceInfo
-    first_seen: datetime
-    last_seen: datetime
-    online: bool
+    told: Presence
+    devices: int = 0  # connected when last settled, whether others may know or not
+    chosen: Status = Status.ONLINE
+    text: str = ""
 
 
 class PresenceStore(Protocol):
     """Durable once a call returns. Every call raises StoreUnavailable where it cannot be carried out in time.
 
-    A user's presence is what was last settled. Connections change first and presence follows, so whoever dies between
-    the two finds the difference again: repeating a batch, or in `gone_users`.
+    What others were told is what was last settled. Connections and wishes change first and presence follows, so whoever
+    dies between the two finds the difference again: repeating a batch, or in `gone_users`.
     """
 
     async def apply(self, changes: Changes, *, at: datetime) -> None:
-        """Carry out a batch: connections, leases (from `at`), users and devices seen. Idempotent."""
+        """Carry out a batch: connections, leases (from `at`), what users chose, users and devices seen. Idempotent.
+
+        A user seen for the first time gets a profile. A session that closed leaves its connection marked as gone.
+        """
         ...
 
     async def expire(self, *, at: datetime, announced_before: datetime) -> tuple[GatewayId, ...]:
@@ -78,28 +85,46 @@ class PresenceStore(Protocol):
         """Give those that have not announced their sessions since they were last forgotten."""
         ...
 
-    async def gone_users(self, *, limit: int) -> frozenset[UserId]:
-        """Give some users who have connections marked as gone; none when all are settled."""
+    async def gone_users(self, *, until: datetime, limit: int) -> frozenset[UserId]:
+        """Give some users who have connections gone up to `until`; none when all are settled."""
         ...
 
     async def connections(self, user_ids: Collection[UserId]) -> Sequence[Connection]:
         """Give these users' connections, those marked as gone among them."""
         ...
 
-    async def settle(self, user_ids: Collection[UserId], changed: Sequence[PresenceChanged]) -> None:
-        """Record the presence that was published, then drop these users' connections that are marked as gone."""
+    async def standings(self, user_ids: Collection[UserId]) -> Mapping[UserId, Standing]:
+        """Give how these users stand, those who are known."""
         ...
 
-    async def presence_of(self, user_ids: Collection[UserId]) -> Mapping[UserId, Presence]:
-        """Give the settled presence of those who have ever connected."""
+    async def settle(self, user_ids: Collection[UserId], changed: Sequence[Standing], *, gone_until: datetime) -> None:
+        """Record what was told and the numbers of devices; then drop these users' connections gone up to `gone_until`.
+
+        What a user chose is not touched.
+        """
         ...
 
-    async def online(self, *, after: UserId | None, limit: int) -> Sequence[Presence]:
-        """Give who is online, by user id, from the one after `after`."""
+    async def online(self, *, after: UserId | None, limit: int) -> Sequence[Standing]:
+        """Give who is connected, invisible or not, by user id, from the one after `after`."""
         ...
 
     async def devices_of(self, user_id: UserId) -> Sequence[Device]:
-        """Give the devices a user has signed in with, last seen first; the ephemeral ones are not kept."""
+        """Give the devices a user has signed in with, last seen first and at most MAX_DEVICES.
+
+        The ephemeral ones are not kept.
+        """
+        ...
+
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime) -> bool:
+        """Keep that a device was signed out; tells whether it is known."""
+        ...
+
+    async def signed_out(self, devices: Collection[DeviceKey]) -> Mapping[DeviceKey, datetime]:
+        """Give when these devices were last signed out, those that ever were."""
+        ...
+
+    async def signed_out_of(self, user_id: UserId) -> Mapping[DeviceId, datetime]:
+        """Give when each of a user's devices was last signed out, those that ever were."""
         ...
 
     async def ping(self) -> bool:

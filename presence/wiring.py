@@ -6,14 +6,16 @@ from presence.admin import presence_router
 from presence.api import query_router
 from presence.handlers import TrackSessions
 from presence.leases import LeaseWatch
-from presence.queries import StoredPresence
+from presence.limits import DeviceLimit
+from presence.outbound import Outbound
+from presence.queries import Store, StoredPresence
 from presence.settings import PresenceSettings
-from presence.store import PresenceStore
 from shared.broker.api import Broker
 from shared.broker.batching import BatchingPublisher
 from shared.broker.consumer import Consumer
 from shared.broker.topology import Topology
 from shared.clock import Clock
+from shared.commands import SetStatus
 from shared.events import (
     GatewayRefreshed,
     GatewayStopped,
@@ -26,16 +28,27 @@ from shared.ids import NewId
 from shared.service import Service
 from shared.ticker import Ticker
 
-SESSION_EVENTS = (SessionOpened, SessionClosed, SessionsAnnounced, GatewayRefreshed, GatewayStopped, SessionsWanted)
-EXPIRE_EVERY_S = 2.0  # with the lease of 15 s: a killed gateway's users are offline within 20 s
+SESSION_EVENTS = (
+    SessionOpened,
+    SessionClosed,
+    SessionsAnnounced,
+    GatewayRefreshed,
+    GatewayStopped,
+    SessionsWanted,
+    SetStatus,
+)
+UPKEEP_EVERY_S = 1.0  # with the lease of 15 s: a killed gateway's users are offline within 20 s
 
 
-def build(settings: PresenceSettings, *, broker: Broker, store: PresenceStore, clock: Clock, new_id: NewId) -> Service:
+def build(settings: PresenceSettings, *, broker: Broker, store: Store, clock: Clock, new_id: NewId) -> Service:
     """Build presence: it tracks sessions, tells who came and went, and answers who is there."""
     own = settings.presence
     publisher = BatchingPublisher(broker, clock=clock, pace_s=settings.broker.publish_pace_s)
+    outbound = Outbound(publisher, clock=clock, new_id=new_id)
     watch = LeaseWatch(clock=clock)
-    track = TrackSessions(store, publisher, watch, clock=clock, new_id=new_id)
+    limit = DeviceLimit(own.max_devices, own.device_policy)
+    track = TrackSessions(store, outbound, watch, limit, clock=clock, new_id=new_id)
+    queries = StoredPresence(store, outbound, clock=clock)
     sessions = Consumer(
         broker,
         Topology(shards=settings.broker.shards).presence_sessions,
@@ -44,12 +57,6 @@ def build(settings: PresenceSettings, *, broker: Broker, store: PresenceStore, c
         new_id=new_id,
         on_open=watch.reset,
     )
-
-    async def expire() -> None:
-        if sessions.is_open:
-            await track.expire()
-        else:
-            await watch.reset()
 
     async def broker_ready() -> bool:
         return broker.connected
@@ -62,11 +69,21 @@ def build(settings: PresenceSettings, *, broker: Broker, store: PresenceStore, c
 
     return Service(
         name="presence",
-        runners=(sessions, Ticker("presence.expiry", EXPIRE_EVERY_S, expire, clock=clock), publisher),
+        runners=(sessions, _upkeep(track, sessions, watch, clock), publisher),
         settings=settings,
         ready={"broker": broker_ready, "store": store.ping, "sessions": sessions_ready},
         stats=stats,
-        routers=(presence_router(store),),
-        internal=(query_router(StoredPresence(store, clock=clock)),),
+        routers=(presence_router(store, queries, clock=clock),),
+        internal=(query_router(queries),),
         drain_s=own.drain_s,
     )
+
+
+def _upkeep(track: TrackSessions, sessions: Consumer, watch: LeaseWatch, clock: Clock) -> Ticker:
+    async def upkeep() -> None:
+        if sessions.is_open:
+            await track.upkeep()
+        else:
+            await watch.reset()
+
+    return Ticker("presence.upkeep", UPKEEP_EVERY_S, upkeep, clock=clock)

@@ -4,7 +4,7 @@ import os
 from contextlib import AsyncExitStack
 
 from history import wiring
-from history.mongo import MongoMessageStore
+from history.mongo.store import MongoMessageStore
 from history.settings import HistorySettings
 from shared import process
 from shared.broker.rabbit import RabbitBroker

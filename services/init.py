@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 import structlog
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from history.mongo import MongoMessageStore
-from presence.mongo import MongoPresenceStore
+from history.mongo.store import MongoMessageStore
+from presence.mongo.store import MongoPresenceStore
 from shared import process
 from shared.broker.rabbit import RabbitBroker
 from shared.broker.topology import Topology

@@ -4,7 +4,7 @@ import os
 from contextlib import AsyncExitStack
 
 from presence import wiring
-from presence.mongo import MongoPresenceStore
+from presence.mongo.store import MongoPresenceStore
 from presence.settings import PresenceSettings
 from shared import process
 from shared.broker.rabbit import RabbitBroker

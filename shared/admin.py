@@ -10,9 +10,16 @@ from starlette.responses import Response
 from shared.errors import Unavailable, WarrenError
 from shared.http import StructResponse, bearer_guard, install_error_handlers
 from shared.logging import mask_secrets
+from shared.openapi import Responses, describe_errors
 from shared.service import Service
 from shared.settings import AdminSettings
 
+_SERIES: Responses = {
+    200: {
+        "description": "Prometheus text exposition.",
+        "content": {prometheus_client.CONTENT_TYPE_LATEST.partition(";")[0]: {}},
+    }
+}
 CHECK_TIMEOUT_S = 2.0  # of one readiness check; a probe of Kubernetes waits for 1 s by default, ours are given more
 
 
@@ -27,8 +34,10 @@ def build_admin_app(service: Service, admin: AdminSettings, drain: asyncio.Event
         ),
         version="1",
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
     install_error_handlers(app)
+    describe_errors(app)
     app.include_router(_probes(service, drain))
     for router in (_operations(service, drain), *service.routers):
         app.include_router(router, dependencies=[Depends(bearer_guard(admin.admin_token))])
@@ -53,7 +62,7 @@ def _probes(service: Service, drain: asyncio.Event) -> APIRouter:
             raise Unavailable(f"Not ready: {', '.join(failing)}.", failing=",".join(failing))
         return StructResponse({"status": "ready", "checks": list(service.ready)})
 
-    @router.get("/metrics", summary="Prometheus series")
+    @router.get("/metrics", summary="Prometheus series", response_class=Response, responses=_SERIES)
     async def metrics() -> Response:
         return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 

@@ -34,6 +34,7 @@ class Identity:
     device_id: DeviceId | None
     role: str | None
     expires_at: datetime
+    issued_at: datetime | None = None  # a device's sign-out ends what was issued before
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -43,6 +44,7 @@ class _Claims(msgspec.Struct, frozen=True):
     device: Id | None = None
     role: Id | None = None
     nbf: float | None = None
+    iat: float | None = None
 
 
 class Authenticator:
@@ -92,6 +94,7 @@ class Authenticator:
             device_id=DeviceId(claims.device) if claims.device else None,
             role=claims.role,
             expires_at=_moment(claims.exp),
+            issued_at=None if claims.iat is None else _moment(claims.iat),
         )
 
     async def _key(self, token: str) -> tuple[jwt.PyJWK | str, list[str]]:
@@ -119,8 +122,15 @@ class TokenMint:
         self, user_id: UserId, name: str | None, device_id: DeviceId | None, lifetime_s: float
     ) -> tuple[str, datetime]:
         """Make a token and tell when it expires (whole seconds)."""
-        expires_at = (self._clock.now() + timedelta(seconds=lifetime_s)).replace(microsecond=0)
-        claims = {"sub": user_id, "name": name, "device": device_id, "exp": int(expires_at.timestamp())}
+        now = self._clock.now()
+        expires_at = (now + timedelta(seconds=lifetime_s)).replace(microsecond=0)
+        claims = {
+            "sub": user_id,
+            "name": name,
+            "device": device_id,
+            "iat": now.timestamp(),  # to the millisecond: a sign-out and the next sign-in may share a second
+            "exp": int(expires_at.timestamp()),
+        }
         said = {claim: value for claim, value in claims.items() if value is not None}
         return jwt.encode(said, self._secret.get_secret_value(), SECRET_ALGORITHM), expires_at
 

@@ -14,13 +14,25 @@ Body: TypeAlias = (
     commands.SendMessage
     | commands.Acknowledge
     | commands.CreateConversation
+    | commands.EditMessage
+    | commands.DeleteMessage
+    | commands.SetReaction
+    | commands.ChangeConversation
+    | commands.SetMembers
+    | commands.RemoveMember
     | commands.SetTyping
+    | commands.SetStatus
     | events.MessageStored
+    | events.MessageEdited
+    | events.MessageDeleted
+    | events.ReactionChanged
+    | events.ConversationChanged
     | events.ReceiptAdvanced
     | events.MessageFailed
     | events.TypingChanged
     | events.Stored
     | events.ConversationCreated
+    | events.Changed
     | events.Rejected
     | events.Handoff
     | events.SessionOpened
@@ -31,6 +43,8 @@ Body: TypeAlias = (
     | events.SessionsWanted
     | events.SessionsRouted
     | events.PresenceChanged
+    | events.ProfileChanged
+    | events.DeviceSignedOut
 )
 
 

@@ -103,6 +103,10 @@ class TokenExpired(Unauthenticated):
     code = ErrorCode.TOKEN_EXPIRED
 
 
+class SignedOut(Unauthenticated):
+    """A token from before its device was signed out."""
+
+
 class Forbidden(WarrenError):
     """The caller may not do this."""
 

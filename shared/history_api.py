@@ -8,9 +8,9 @@ from typing import Protocol
 
 import msgspec
 
-from shared.commands import EMPTY_OBJECT, ConversationKind
-from shared.events import Message, MessageStored
-from shared.ids import ConversationId, UserId
+from shared.commands import EMPTY_OBJECT, ConversationKind, HistoryRule, JoinRule, Role
+from shared.events import Entry, Message
+from shared.ids import ConversationId, MessageId, UserId
 from shared.position import Position
 
 MAX_PAGE = 200
@@ -27,7 +27,11 @@ class Watermark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A conversation as one of its members sees it."""
+    """A conversation as one of its members sees it.
+
+    In rooms of more than 500 members `member_ids` is empty and `watermarks` holds the asking user's alone. `role` None:
+    the user is no member any more; then nothing is said of what came after they left.
+    """
 
     id: ConversationId
     number: int
@@ -40,8 +44,57 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     last_seq: int = 0
     last_version: int = 0
     last_message: Message | None = None
-    unread: int = 0  # messages of others after the asking user's read_seq
+    unread: int = 0  # messages of others after the asking user's read_seq that are not deleted
     watermarks: tuple[Watermark, ...] = ()
+    role: Role | None = None  # the asking user's
+    first_seq: int = 1  # the first message that the asking user may read
+    member_count: int = 0
+    parent_id: ConversationId | None = None
+    history: HistoryRule = HistoryRule.JOINED
+    join: JoinRule = JoinRule.INVITE
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A member of a conversation."""
+
+    user_id: UserId
+    role: Role
+    joined_at: datetime
+
+
+class MemberPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Members, by user id."""
+
+    members: tuple[Member, ...]
+    next_cursor: str | None
+
+
+class MemberList(msgspec.Struct, frozen=True, kw_only=True):
+    """All members of a conversation, for delivery: each with the version after which entries are for them."""
+
+    version: int  # the log's version that last changed who is a member
+    since: dict[UserId, int]
+
+
+class MessagePlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a message is."""
+
+    message_id: MessageId
+    conversation_id: ConversationId
+    seq: int
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a message came with one member, and when; a time that is too long ago to be known is None.
+
+    A message counts as received and read by those whose watermark has passed it.
+    """
+
+    user_id: UserId
+    delivered: bool = False
+    delivered_at: datetime | None = None
+    read: bool = False
+    read_at: datetime | None = None
 
 
 class ConversationPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,13 +115,15 @@ class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
     """What changed in one conversation: events in version order; with them the reader has everything up to `version`.
 
+    Only events that the reader may see are there. Where the reader was removed, they end with that.
+
     `limited`: only the newest page fits; what the reader holds of this conversation is then stale, and the messages
     before seq `before` are to be fetched page by page.
     """
 
     conversation: Conversation  # as it is now, which may be further
     version: int
-    events: tuple[MessageStored, ...]  # without audience
+    events: tuple[Entry, ...]  # without audience
     limited: bool = False
     before: int | None = None
 
@@ -82,11 +137,15 @@ class SyncAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SyncQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A position to sync from; None: nothing is had. `versions` are added to the token's."""
+    """A position to sync from; None: nothing is had. `versions` are added to the token's.
+
+    `oldest_first`: nothing may be left out, so no page is `limited`: what does not fit follows with the next sync.
+    """
 
     user_id: UserId
     since: str | None = None
     versions: dict[ConversationId, int] = {}
+    oldest_first: bool = False
 
 
 class HistoryQueries(Protocol):
@@ -121,6 +180,31 @@ class HistoryQueries(Protocol):
         """Give the conversations with unread messages and how many in each."""
         ...
 
-    async def members(self, conversation_id: ConversationId) -> tuple[UserId, ...]:
+    async def receipts(self, user_id: UserId, conversation_id: ConversationId, seq: int) -> tuple[Receipt, ...]:
+        """Tell of each other member whether they have received and read a message, by user id; at most 500 of them.
+
+        Raises: NotAMember, NotFound.
+        """
+        ...
+
+    async def member_page(
+        self, user_id: UserId, conversation_id: ConversationId, *, limit: int, cursor: str | None
+    ) -> MemberPage:
+        """Give a page of the members. Raises: NotAMember, NotFound, Invalid (the cursor)."""
+        ...
+
+    async def channels(self, user_id: UserId, space_id: ConversationId) -> tuple[Conversation, ...]:
+        """Give the channels of a space that the user is in or may join, by name. Raises: NotAMember, NotFound."""
+        ...
+
+    async def conversation_numbered(self, user_id: UserId, number: int) -> ConversationId:
+        """Find a conversation by its number: one that the user is in, or may join. Raises: NotFound."""
+        ...
+
+    async def message_place(self, user_id: UserId, message: MessageId | int) -> MessagePlace:
+        """Find a message by its id or its number. Raises: NotFound, also where the user may not read it."""
+        ...
+
+    async def members(self, conversation_id: ConversationId) -> MemberList:
         """Give a conversation's members; for services, not on a user's behalf. Raises: NotFound."""
         ...

@@ -1,52 +1,48 @@
 """Ask history over HTTP: the client side of its query API."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Self, TypeVar
-
-import httpx
-import msgspec
-from pydantic import SecretStr
-
-from shared.errors import ErrorBody, Invalid, NotAMember, NotFound, Unavailable, WarrenError
-from shared.history_api import Conversation, ConversationPage, MessagePage, SyncAnswer, SyncQuery
+from shared.errors import Invalid, NotAMember, NotFound
+from shared.history_api import (
+    Conversation,
+    ConversationPage,
+    MemberList,
+    MemberPage,
+    MessagePage,
+    MessagePlace,
+    Receipt,
+    SyncAnswer,
+    SyncQuery,
+)
 from shared.history_wire import (
+    AskChannels,
     AskConversation,
+    AskConversationNumbered,
     AskConversations,
+    AskMemberPage,
     AskMembers,
+    AskMessagePlace,
     AskMessages,
     AskPosition,
+    AskReceipts,
     AskSync,
     AskUnread,
-    Query,
 )
-from shared.ids import ConversationId, UserId
+from shared.ids import ConversationId, MessageId, UserId
 from shared.position import Position
-
-T = TypeVar("T")
-_ANSWERS: dict[str, type[WarrenError]] = {kind.code: kind for kind in (Invalid, NotAMember, NotFound)}
+from shared.query_http import HttpQueries
 
 
-class HttpHistory:
+class HttpHistory(HttpQueries):
     """The `HistoryQueries` of the other services; `open` makes one.
 
     Every method raises what history raised; Unavailable where it cannot be reached, or does not answer in time.
     """
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, url: str, token: SecretStr, timeout_s: float) -> AsyncIterator[Self]:
-        """Make a client with its pool of connections; it connects when it is first asked."""
-        headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout_s) as client:
-            yield cls(client)
+    asked = "History"
+    errors = (Invalid, NotAMember, NotFound)
 
     async def position(self, user_id: UserId) -> Position:
         """Give the position of a reader who has everything that is stored now."""
-        return Position.from_token(await self._ask(AskPosition(user_id=user_id), str))
+        return Position.from_history(await self._ask(AskPosition(user_id=user_id), str))
 
     async def sync(self, query: SyncQuery) -> SyncAnswer:
         """Give what changed since a position."""
@@ -71,24 +67,31 @@ class HttpHistory:
         """Give the conversations with unread messages and how many in each."""
         return await self._ask(AskUnread(user_id=user_id), dict[ConversationId, int])
 
-    async def members(self, conversation_id: ConversationId) -> tuple[UserId, ...]:
+    async def receipts(self, user_id: UserId, conversation_id: ConversationId, seq: int) -> tuple[Receipt, ...]:
+        """Tell of each other member whether they have received and read a message."""
+        query = AskReceipts(user_id=user_id, conversation_id=conversation_id, seq=seq)
+        return await self._ask(query, tuple[Receipt, ...])
+
+    async def member_page(
+        self, user_id: UserId, conversation_id: ConversationId, *, limit: int, cursor: str | None
+    ) -> MemberPage:
+        """Give a page of the members."""
+        query = AskMemberPage(user_id=user_id, conversation_id=conversation_id, limit=limit, cursor=cursor)
+        return await self._ask(query, MemberPage)
+
+    async def channels(self, user_id: UserId, space_id: ConversationId) -> tuple[Conversation, ...]:
+        """Give the channels of a space that the user is in or may join."""
+        return await self._ask(AskChannels(user_id=user_id, space_id=space_id), tuple[Conversation, ...])
+
+    async def conversation_numbered(self, user_id: UserId, number: int) -> ConversationId:
+        """Find a conversation by its number."""
+        query = AskConversationNumbered(user_id=user_id, number=number)
+        return ConversationId(await self._ask(query, str))
+
+    async def message_place(self, user_id: UserId, message: MessageId | int) -> MessagePlace:
+        """Find a message by its id or its number."""
+        return await self._ask(AskMessagePlace(user_id=user_id, message=message), MessagePlace)
+
+    async def members(self, conversation_id: ConversationId) -> MemberList:
         """Give a conversation's members."""
-        return await self._ask(AskMembers(conversation_id=conversation_id), tuple[UserId, ...])
-
-    async def _ask(self, query: Query, answer: type[T]) -> T:
-        try:
-            response = await self._client.post(query.path, content=msgspec.json.encode(query))
-            if response.is_success:
-                return msgspec.json.decode(response.content, type=answer)
-            body = msgspec.json.decode(response.content, type=ErrorBody)
-        except (httpx.HTTPError, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise Unavailable(f"History does not answer: {error or type(error).__name__}") from error
-        raise _error_of(body)
-
-
-def _error_of(body: ErrorBody) -> WarrenError:
-    """Give the error that a body tells of. What is not an answer to the question, as a wrong token, is an outage."""
-    kind = _ANSWERS.get(body.code)
-    if kind is None:  # what history says of its own troubles is not for clients
-        return Unavailable("History cannot answer now.", retry_after_ms=body.retry_after_ms, code=body.code)
-    return kind(body.message, retry_after_ms=body.retry_after_ms, **body.details)
+        return await self._ask(AskMembers(conversation_id=conversation_id), MemberList)

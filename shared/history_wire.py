@@ -1,17 +1,8 @@
 """The bodies of history's query API over HTTP: one struct a query, posted to its own path."""
 
-from typing import ClassVar
-
-import msgspec
-
 from shared.history_api import SyncQuery
-from shared.ids import ConversationId, UserId
-
-
-class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of the queries; `path` says where each is asked."""
-
-    path: ClassVar[str]
+from shared.ids import ConversationId, MessageId, UserId
+from shared.query_http import Query
 
 
 class AskPosition(Query, frozen=True, kw_only=True):
@@ -68,3 +59,46 @@ class AskMembers(Query, frozen=True, kw_only=True):
 
     path = "/internal/history/members"
     conversation_id: ConversationId
+
+
+class AskReceipts(Query, frozen=True, kw_only=True):
+    """Ask who has received and read a message."""
+
+    path = "/internal/history/receipts"
+    user_id: UserId
+    conversation_id: ConversationId
+    seq: int
+
+
+class AskMemberPage(Query, frozen=True, kw_only=True):
+    """Ask for a page of a conversation's members, on a member's behalf."""
+
+    path = "/internal/history/member-page"
+    user_id: UserId
+    conversation_id: ConversationId
+    limit: int
+    cursor: str | None
+
+
+class AskChannels(Query, frozen=True, kw_only=True):
+    """Ask for a space's channels."""
+
+    path = "/internal/history/channels"
+    user_id: UserId
+    space_id: ConversationId
+
+
+class AskConversationNumbered(Query, frozen=True, kw_only=True):
+    """Ask which conversation has a number."""
+
+    path = "/internal/history/conversation-numbered"
+    user_id: UserId
+    number: int
+
+
+class AskMessagePlace(Query, frozen=True, kw_only=True):
+    """Ask where a message is."""
+
+    path = "/internal/history/message-place"
+    user_id: UserId
+    message: MessageId | int

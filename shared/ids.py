@@ -42,6 +42,12 @@ def direct_conversation_id(one: UserId, other: UserId) -> ConversationId:
     return ConversationId(_DIRECT_PREFIX + digest)
 
 
+def keyed_conversation_id(creator_id: UserId, key: str) -> ConversationId:
+    """Derive the id of the conversation that a user makes with an idempotency key: asked again, it is the same one."""
+    digest = hashlib.blake2b(f"{creator_id}\n{key}".encode(), digest_size=16).hexdigest()
+    return ConversationId("k-" + digest)
+
+
 def is_direct(conversation_id: ConversationId) -> bool:
     """Tell whether the id has the form of a direct conversation's, existing or not."""
     return conversation_id.startswith(_DIRECT_PREFIX)
@@ -55,3 +61,8 @@ def shard_of(conversation_id: ConversationId, shards: int) -> int:
 def message_number(conversation_number: int, seq: int) -> int:
     """Give the integer that stands for a message on wires that know only integers."""
     return (conversation_number << SEQ_BITS) + seq
+
+
+def is_number(name: str) -> bool:
+    """Tell whether a name is a conversation's or message's number: no id that Warren makes is digits alone."""
+    return name.isdecimal() and name.isascii() and len(name) <= 16

@@ -9,13 +9,13 @@ from enum import Enum, auto
 import msgspec
 
 from shared.errors import Invalid
-from shared.events import MessageStored
+from shared.events import Entry
 from shared.ids import ConversationId
 
 # A change is visible at most this long after the time it is stamped with: longer than history's deadline for one
 # write plus the clocks' skew. A position therefore trusts times only up to now − SETTLE, and versions after that.
 SETTLE = timedelta(seconds=30)
-MAX_TOKEN_BYTES = 96 * 1024  # less than a frame may have; some 3,500 conversations
+MAX_TOKEN_BYTES = 96 * 1024  # less than a frame may have; some 3,500 conversations, more than a sync puts there
 _MAX_PLAIN_BYTES = 1024 * 1024  # of a token's content: a small token must not become a large object
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -28,32 +28,42 @@ class Verdict(Enum):
     GAP = auto()  # something before it is missing: fetch from history first
 
 
-class _Token(msgspec.Struct, array_like=True):
+class _Token(msgspec.Struct, array_like=True, omit_defaults=True):
     floor_ms: int
     versions: dict[ConversationId, int]
+    given_ms: int | None = None
 
 
 class Position:
     """Everything that changed up to `floor` is had; of the conversations in `versions`, everything up to that version.
 
     A conversation that is not in `versions` had no change between `floor` and the moment the position was taken.
+
+    `given` is set in the middle of a long sync, where `versions` would become too many: a conversation that is not
+    among them and has not changed since `given` is had too.
     """
 
-    __slots__ = ("floor", "versions")
+    __slots__ = ("floor", "given", "versions")
 
-    def __init__(self, floor: datetime, versions: dict[ConversationId, int] | None = None) -> None:
+    def __init__(
+        self, floor: datetime, versions: dict[ConversationId, int] | None = None, *, given: datetime | None = None
+    ) -> None:
         self.floor = floor
+        self.given = given
         self.versions: dict[ConversationId, int] = versions if versions is not None else {}
 
-    def judge(self, event: MessageStored) -> Verdict:
+    def judge(self, event: Entry) -> Verdict:
         """Tell whether the event comes next, was had already, or leaves a gap."""
-        message = event.message
-        last = self.versions.get(message.conversation_id)
+        return self.judge_version(event.conversation_id, event.version, event)
+
+    def judge_version(self, conversation_id: ConversationId, version: int, event: Entry) -> Verdict:
+        """Tell the same of an event whose conversation and version are at hand."""
+        last = self.versions.get(conversation_id)
         if last is not None:
-            if message.version == last + 1:
+            if version == last + 1:
                 return Verdict.NEXT
-            return Verdict.REPEAT if message.version <= last else Verdict.GAP
-        if message.created_at <= self.floor:
+            return Verdict.REPEAT if version <= last else Verdict.GAP
+        if event.at <= self.floor:
             return Verdict.REPEAT
         if event.previous_at is None or event.previous_at <= self.floor:
             return Verdict.NEXT
@@ -66,8 +76,8 @@ class Position:
 
     def token(self) -> str:
         """Write the position as the opaque `since` of the wire."""
-        floor_ms = (self.floor - _EPOCH) // timedelta(milliseconds=1)
-        token = _Token(floor_ms=floor_ms, versions=self.versions)
+        given_ms = None if self.given is None else _milliseconds(self.given)
+        token = _Token(floor_ms=_milliseconds(self.floor), versions=self.versions, given_ms=given_ms)
         return base64.urlsafe_b64encode(zlib.compress(msgspec.msgpack.encode(token))).decode().rstrip("=")
 
     @classmethod
@@ -75,18 +85,33 @@ class Position:
         """Read a `since`: the client's own claim of what it has, checked for form only. Raises: Invalid."""
         if len(token) > MAX_TOKEN_BYTES:
             raise Invalid("The since token is too long; sync without one.", length=len(token))
+        return cls._read(token, _MAX_PLAIN_BYTES)
+
+    @classmethod
+    def from_history(cls, token: str) -> "Position":
+        """Read a `since` that history has answered with: of a busy user it may be longer than a client may send."""
+        return cls._read(token, 0)
+
+    @classmethod
+    def _read(cls, token: str, max_plain_bytes: int) -> "Position":
         try:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-            read = msgspec.msgpack.decode(_plain(raw), type=_Token)
+            read = msgspec.msgpack.decode(_plain(raw, max_plain_bytes), type=_Token)
             floor = _EPOCH + timedelta(milliseconds=read.floor_ms)
+            given = None if read.given_ms is None else _EPOCH + timedelta(milliseconds=read.given_ms)
         except (binascii.Error, msgspec.MsgspecError, ValueError, OverflowError, zlib.error) as error:
             raise Invalid("The since token is not one of this server's; sync without one.") from error
-        return cls(floor, read.versions)
+        return cls(floor, read.versions, given=given)
 
 
-def _plain(compressed: bytes) -> bytes:
+def _milliseconds(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _plain(compressed: bytes, max_bytes: int) -> bytes:
+    """Unpack the content of a token; `max_bytes` 0: whatever its length."""
     reader = zlib.decompressobj()
-    plain = reader.decompress(compressed, _MAX_PLAIN_BYTES)
+    plain = reader.decompress(compressed, max_bytes)
     if not reader.eof:
         raise ValueError("The token is cut off, or its content is too long.")
     return plain

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import settings
 from pymongo import MongoClient
 
 from deploy.local.mongodb import MongoNode
@@ -17,6 +18,10 @@ from deploy.local.processes import free_port
 from deploy.local.rabbitmq import RabbitNode
 
 NodeT = TypeVar("NodeT", RabbitNode, MongoNode)
+
+# The same examples each time: a run says something of the change that it tests, and of nothing else.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 REAL_FIXTURES = frozenset(
     {"rabbit_node", "amqp_url", "mongo_node", "mongo_url", "mongo_database", "amqp_vhost", "new_rabbit", "new_mongo"}

@@ -8,19 +8,29 @@ from typing import ClassVar, Protocol, TypeAlias
 import msgspec
 
 from gateway.disconnects import Disconnect
-from shared.commands import Acknowledge, SendMessage, SetTyping
+from shared.commands import (
+    Acknowledge,
+    DeleteMessage,
+    EditMessage,
+    SendMessage,
+    SetReaction,
+    SetTyping,
+    Status,
+)
 from shared.errors import ErrorBody, WarrenError
 from shared.events import (
+    Changed,
     ConversationCreated,
     DeviceInfo,
+    Entry,
     MessageFailed,
-    MessageStored,
     ReceiptAdvanced,
     Stored,
     TypingChanged,
 )
 from shared.history_api import MessagePage, SyncAnswer
 from shared.ids import ConversationId, DeviceId, MessageId, SessionId, UserId
+from shared.presence_api import Presence
 
 Frame: TypeAlias = str
 
@@ -53,7 +63,31 @@ class Synchronise(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[ConversationId, int] = {}
 
 
-Wish: TypeAlias = SendMessage | Acknowledge | SetTyping | Hello | FetchHistory | Synchronise
+class ChooseStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Be seen otherwise, on all devices."""
+
+    status: Status
+    text: str = ""
+
+
+class Subscribe(msgspec.Struct, frozen=True, kw_only=True):
+    """Be told of the presence of these users from now on, and what it is now."""
+
+    users: tuple[UserId, ...]
+
+
+class Unsubscribe(msgspec.Struct, frozen=True, kw_only=True):
+    """Be told of it no more."""
+
+    users: tuple[UserId, ...]
+
+
+# Commands may name what they are about as the client did: a conversation or message by its number. Edits, deletions and
+# reactions name a message alone: their conversation_id is empty until it is found.
+MessageChange: TypeAlias = EditMessage | DeleteMessage | SetReaction
+Ordered: TypeAlias = SendMessage | Acknowledge | SetTyping | MessageChange  # carried out in the order of the frames
+Wish: TypeAlias = Ordered | Hello | FetchHistory | Synchronise | ChooseStatus | Subscribe | Unsubscribe
+UNPLACED = ConversationId("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +165,16 @@ class Lagged(msgspec.Struct, frozen=True, kw_only=True):
     before: int | None = None
 
 
-Answer: TypeAlias = Stored | Accepted | ConversationCreated | MessagePage | SyncAnswer | Welcome | Done
-Pushed: TypeAlias = MessageStored | ReceiptAdvanced | TypingChanged | MessageFailed | StoredLate | Lagged
+class Presences(msgspec.Struct, frozen=True, kw_only=True):
+    """Who of those asked for is there."""
+
+    presences: tuple[Presence, ...]
+
+
+Answer: TypeAlias = (
+    Stored | Accepted | ConversationCreated | Changed | MessagePage | SyncAnswer | Presences | Welcome | Done
+)
+Pushed: TypeAlias = Entry | ReceiptAdvanced | TypingChanged | Presence | MessageFailed | StoredLate | Lagged
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +197,7 @@ class Dialect(Protocol):
         ...
 
     def opened(self, caller: Caller) -> None:
-        """Take note of who the client turned out to be."""
+        """Take note of who the client turned out to be; again where the user has another name."""
         ...
 
     def receive(self, frame: Frame | None) -> Sequence[Request | Reply]:

@@ -1,24 +1,24 @@
-"""The frames of Warren's own protocol, version 1, as types: what clients may send, and what they are sent."""
+"""The frames that clients of Warren's own protocol, version 1, may send, as types."""
 
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
 from gateway.content import MAX_MENTIONS
-from gateway.views import ConversationView, MessageView
-from shared.commands import EMPTY_OBJECT, MessageType, Stage
-from shared.ids import ConversationId, Id, MessageId, UserId
+from shared.commands import EMPTY_OBJECT, DeleteScope, MessageType, Stage, Status
+from shared.ids import Id
+from shared.presence_api import MAX_USERS
 
 MAX_SEQ = 2**53 - 1  # what a JavaScript number holds exactly
 
 FrameId = Annotated[str, msgspec.Meta(max_length=128)]
 ClientId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-Name = Annotated[str, msgspec.Meta(max_length=128)]
+Label = Annotated[str, msgspec.Meta(max_length=128)]
 Seq = Annotated[int, msgspec.Meta(ge=1, le=MAX_SEQ)]
+Number = Annotated[int, msgspec.Meta(ge=1, le=MAX_SEQ)]
+Name: TypeAlias = Id | Number  # of a conversation or a message
+Mentions = Annotated[tuple[Id, ...], msgspec.Meta(max_length=MAX_MENTIONS)]
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=200)]
-
-
-# --- client → server
 
 
 class SpokenFor(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,21 +31,21 @@ class SpokenFor(msgspec.Struct, frozen=True, kw_only=True):
 class SendData(SpokenFor, frozen=True, kw_only=True):
     """`send`: to a conversation, or to a user."""
 
-    conversation_id: Id | None = None
+    conversation_id: Name | None = None
     to: Id | None = None
     client_id: ClientId | None = None
     type: MessageType = MessageType.TEXT
     content: str = ""
     metadata: msgspec.Raw = EMPTY_OBJECT
-    reply_to: Id | None = None
-    mentions: Annotated[tuple[Id, ...], msgspec.Meta(max_length=MAX_MENTIONS)] | None = None
+    reply_to: Name | None = None
+    mentions: Mentions | None = None
     attachments: list[Any] | None = None
 
 
 class AckData(SpokenFor, frozen=True, kw_only=True):
     """`ack`: everything up to `seq` is received or read."""
 
-    conversation_id: Id
+    conversation_id: Name
     seq: Seq
     stage: Stage
 
@@ -53,21 +53,58 @@ class AckData(SpokenFor, frozen=True, kw_only=True):
 class TypingData(SpokenFor, frozen=True, kw_only=True):
     """`typing`: started or stopped."""
 
-    conversation_id: Id | None = None
+    conversation_id: Name | None = None
     to: Id | None = None
     active: bool = True
+
+
+class EditData(SpokenFor, frozen=True, kw_only=True):
+    """`edit`: another content; metadata and mentions stay where they are left out."""
+
+    message_id: Name
+    content: str
+    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    mentions: Mentions | None = None
+
+
+class DeleteData(SpokenFor, frozen=True, kw_only=True):
+    """`delete`: for everyone, or from one's own sight."""
+
+    message_id: Name
+    scope: DeleteScope = DeleteScope.EVERYONE
+
+
+class ReactData(SpokenFor, frozen=True, kw_only=True):
+    """`react`: with an emoji, or take that back."""
+
+    message_id: Name
+    emoji: str
+    remove: bool = False
+
+
+class PresenceData(SpokenFor, frozen=True, kw_only=True):
+    """`presence`: be seen otherwise, on all devices."""
+
+    status: Status
+    text: Label | None = None
+
+
+class UsersData(msgspec.Struct, frozen=True, kw_only=True):
+    """`subscribe`, `unsubscribe`: be told of the presence of these users, or no more."""
+
+    users: Annotated[tuple[Id, ...], msgspec.Meta(max_length=MAX_USERS)]
 
 
 class DeviceData(msgspec.Struct, frozen=True, kw_only=True):
     """The device in a `hello`."""
 
     id: Id | None = None
-    name: Name | None = None
-    type: Name | None = None
-    platform: Name | None = None
-    browser: Name | None = None
-    os_version: Name | None = None
-    app_version: Name | None = None
+    name: Label | None = None
+    type: Label | None = None
+    platform: Label | None = None
+    browser: Label | None = None
+    os_version: Label | None = None
+    app_version: Label | None = None
 
 
 class HelloData(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +119,7 @@ class HelloData(msgspec.Struct, frozen=True, kw_only=True):
 class HistoryData(msgspec.Struct, frozen=True, kw_only=True):
     """`history`: a page before or after a seq, the newest without one."""
 
-    conversation_id: Id
+    conversation_id: Name
     before: Seq | None = None
     after: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)] | None = None
     limit: PageSize = 50
@@ -123,6 +160,42 @@ class TypingFrame(_ClientFrame, frozen=True, kw_only=True, tag="typing"):
     data: TypingData
 
 
+class EditFrame(_ClientFrame, frozen=True, kw_only=True, tag="edit"):
+    """Another content of one's own message."""
+
+    data: EditData
+
+
+class DeleteFrame(_ClientFrame, frozen=True, kw_only=True, tag="delete"):
+    """A message that should go."""
+
+    data: DeleteData
+
+
+class ReactFrame(_ClientFrame, frozen=True, kw_only=True, tag="react"):
+    """An emoji on a message."""
+
+    data: ReactData
+
+
+class PresenceFrame(_ClientFrame, frozen=True, kw_only=True, tag="presence"):
+    """How the user wants to be seen."""
+
+    data: PresenceData
+
+
+class SubscribeFrame(_ClientFrame, frozen=True, kw_only=True, tag="subscribe"):
+    """Whose presence is of interest."""
+
+    data: UsersData
+
+
+class UnsubscribeFrame(_ClientFrame, frozen=True, kw_only=True, tag="unsubscribe"):
+    """Whose presence is of interest no more."""
+
+    data: UsersData
+
+
 class HistoryFrame(_ClientFrame, frozen=True, kw_only=True, tag="history"):
     """A question for old messages."""
 
@@ -141,7 +214,9 @@ class PingFrame(_ClientFrame, frozen=True, tag="ping"):
     data: msgspec.Raw = EMPTY_OBJECT
 
 
-ClientFrame: TypeAlias = SendFrame | AckFrame | TypingFrame | HelloFrame | HistoryFrame | SyncFrame | PingFrame
+Speech: TypeAlias = SendFrame | AckFrame | TypingFrame | EditFrame | DeleteFrame | ReactFrame | PresenceFrame
+Question: TypeAlias = HistoryFrame | SyncFrame | SubscribeFrame | UnsubscribeFrame
+ClientFrame: TypeAlias = Speech | Question | HelloFrame | PingFrame
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -149,130 +224,3 @@ class Header(msgspec.Struct, frozen=True):
 
     type: object = None
     id: object = None
-
-
-# --- server → client: data
-
-
-class ReceiptView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How far something came. With stage stored or failed: of one accepted message, named by its ids."""
-
-    conversation_id: ConversationId
-    user_id: UserId
-    stage: str
-    at: str
-    seq: int | None = None
-    message_id: MessageId | None = None
-    client_id: str | None = None
-    version: int | None = None
-    number: int | None = None
-    code: str | None = None
-    message: str | None = None
-
-
-class TypingView(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is typing, or stopped."""
-
-    conversation_id: ConversationId
-    user_id: UserId
-    name: str
-    active: bool
-
-
-class LaggedView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which messages are left out of the pushes: fetch them from there."""
-
-    conversation_id: ConversationId
-    from_seq: int
-    before: int | None = None
-
-
-class LimitsView(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server takes at most."""
-
-    max_frame_bytes: int
-    max_content_bytes: int
-    max_metadata_bytes: int
-    max_in_flight: int
-
-
-class WelcomeView(msgspec.Struct, frozen=True, kw_only=True):
-    """The session is open."""
-
-    connection_id: str
-    user_id: UserId
-    device_id: str
-    heartbeat_s: float
-    since: str
-    limits: LimitsView
-    server_time: str
-
-
-class EventView(msgspec.Struct, frozen=True, kw_only=True):
-    """An event inside a `sync` reply, in the shape of the frame that would have carried it."""
-
-    type: str
-    data: MessageView
-
-
-class ChangesView(msgspec.Struct, frozen=True, kw_only=True):
-    """What changed in one conversation."""
-
-    conversation_id: ConversationId
-    version: int
-    conversation: ConversationView
-    events: list[EventView]
-    limited: bool
-    before: int | None
-
-
-class SyncView(msgspec.Struct, frozen=True, kw_only=True):
-    """The reply to `sync`."""
-
-    conversations: list[ChangesView]
-    since: str
-    has_more: bool
-
-
-class CreatedView(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to the creation of a conversation."""
-
-    conversation_id: ConversationId
-    created: bool
-
-
-class ByeView(msgspec.Struct, frozen=True, kw_only=True):
-    """The last frame before the close."""
-
-    code: int
-    reason: str
-    reconnect: bool
-    retry_after_ms: int | None
-
-
-# --- server → client: frames
-
-
-class ReplyFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="reply"):
-    """The one answer to a frame with an id."""
-
-    id: str
-    ok: bool = True
-    data: object
-    timestamp: str
-
-
-class ErrorFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="error"):
-    """The one answer to a frame with an id that came to nothing, or to one whose id could not be read."""
-
-    id: str | None = None
-    error: object
-    timestamp: str
-
-
-class PushFrame(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything else that the server says."""
-
-    type: str
-    data: object
-    timestamp: str

@@ -3,8 +3,9 @@
 import asyncio
 
 from gateway.ingress import Command, Ingress, Outcome
-from shared.commands import SendMessage
-from shared.events import Stored
+from gateway.rest.refusals import Refused
+from shared.commands import Alteration, SendMessage
+from shared.events import Changed, Stored
 
 
 class _Waiting:
@@ -26,3 +27,11 @@ async def ask(ingress: Ingress, command: Command) -> Outcome:
     waiting = _Waiting()
     ingress.submit(command, waiting)
     return await waiting.outcome
+
+
+async def alter(ingress: Ingress, command: Alteration) -> Changed:
+    """Have something changed. Raises: Refused, with what came of it instead."""
+    outcome = await ask(ingress, command)
+    if not isinstance(outcome, Changed):
+        raise Refused(outcome)
+    return outcome

@@ -14,7 +14,7 @@ from shared.auth import TokenMint
 from shared.broker.memory import MemoryBroker
 from shared.broker.topology import Queue, Route, Topology, gateway_route, signals_queue
 from shared.envelope import Body, Envelope, decode_batch, encode, join
-from shared.events import Handoff, MessageStored
+from shared.events import Entry, Handoff
 from shared.ids import DeviceId, GatewayId, UserId
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.queries import FakeHistory, FakePresence
@@ -117,7 +117,7 @@ class Edge:
         await self.server.publish(route, join([encode(envelope) for envelope in envelopes]))
         await settle()
 
-    async def deliver(self, *events: MessageStored, to: str = "bob") -> None:
+    async def deliver(self, *events: Entry, to: str = "bob") -> None:
         await self.tell(*(Handoff(recipients=(UserId(to),), event=event) for event in events))
 
     async def _take(self, queue: Queue) -> list[Envelope]:

@@ -4,13 +4,30 @@ import itertools
 from collections.abc import Sequence
 from typing import TypeVar
 
-from shared.commands import Acknowledge, ConversationKind, CreateConversation, SendMessage, Stage
+from shared.commands import (
+    Acknowledge,
+    ChangeConversation,
+    ConversationKind,
+    CreateConversation,
+    DeleteMessage,
+    DeleteScope,
+    EditMessage,
+    HistoryRule,
+    JoinRule,
+    RemoveMember,
+    Role,
+    SendMessage,
+    SetMembers,
+    SetReaction,
+    Stage,
+)
 from shared.errors import WarrenError
 from shared.ids import ConversationId, MessageId, UserId, direct_conversation_id
 
 ALICE, BOB, EVE = UserId("alice"), UserId("bob"), UserId("eve")
 DIRECT = direct_conversation_id(ALICE, BOB)
 GROUP = ConversationId("group-1")
+CHANNEL, SPACE = ConversationId("channel-1"), ConversationId("space-1")
 
 T = TypeVar("T")
 _ids = itertools.count(1)
@@ -53,15 +70,97 @@ def create_direct(one: UserId = ALICE, other: UserId = BOB) -> CreateConversatio
 
 
 def create_group(
-    members: Sequence[UserId] = (ALICE, BOB, EVE), *, room: ConversationId = GROUP, creator: UserId = ALICE
+    members: Sequence[UserId] = (ALICE, BOB, EVE),
+    *,
+    room: ConversationId = GROUP,
+    creator: UserId = ALICE,
+    kind: ConversationKind = ConversationKind.GROUP,
+    parent: ConversationId | None = None,
+    history: HistoryRule | None = None,
+    join: JoinRule | None = None,
 ) -> CreateConversation:
     return CreateConversation(
         conversation_id=room,
-        kind=ConversationKind.GROUP,
+        kind=kind,
         creator_id=creator,
         member_ids=tuple(sorted(members)),
         name="A group",
+        parent_id=parent,
+        history=history,
+        join=join,
     )
+
+
+def create_space(members: Sequence[UserId] = (ALICE, BOB, EVE), *, creator: UserId = ALICE) -> CreateConversation:
+    return create_group(members, room=SPACE, creator=creator, kind=ConversationKind.SPACE)
+
+
+def create_channel(
+    members: Sequence[UserId] = (ALICE,), *, creator: UserId = ALICE, parent: ConversationId | None = None
+) -> CreateConversation:
+    return create_group(members, room=CHANNEL, creator=creator, kind=ConversationKind.CHANNEL, parent=parent)
+
+
+def edit(
+    message_id: str, content: str = "edited", *, by: UserId | None = ALICE, room: ConversationId = GROUP
+) -> EditMessage:
+    return EditMessage(
+        change_id=_change_id(),
+        conversation_id=room,
+        actor_id=by,
+        message_id=MessageId(message_id),
+        content=content,
+    )
+
+
+def delete(
+    message_id: str,
+    scope: DeleteScope = DeleteScope.EVERYONE,
+    *,
+    by: UserId | None = ALICE,
+    room: ConversationId = GROUP,
+) -> DeleteMessage:
+    return DeleteMessage(
+        change_id=_change_id(), conversation_id=room, actor_id=by, message_id=MessageId(message_id), scope=scope
+    )
+
+
+def react(
+    message_id: str,
+    emoji: str = "👍",
+    *,
+    by: UserId | None = BOB,
+    room: ConversationId = GROUP,
+    removed: bool = False,
+) -> SetReaction:
+    return SetReaction(
+        change_id=_change_id(),
+        conversation_id=room,
+        actor_id=by,
+        message_id=MessageId(message_id),
+        emoji=emoji,
+        removed=removed,
+    )
+
+
+def rename(name: str, *, by: UserId | None = ALICE, room: ConversationId = GROUP) -> ChangeConversation:
+    return ChangeConversation(change_id=_change_id(), conversation_id=room, actor_id=by, name=name)
+
+
+def add(
+    *users: UserId, by: UserId | None = ALICE, room: ConversationId = GROUP, role: Role | None = None
+) -> SetMembers:
+    return SetMembers(
+        change_id=_change_id(), conversation_id=room, actor_id=by, user_ids=tuple(sorted(users)), role=role
+    )
+
+
+def remove(user: UserId, *, by: UserId | None = ALICE, room: ConversationId = GROUP) -> RemoveMember:
+    return RemoveMember(change_id=_change_id(), conversation_id=room, actor_id=by, user_id=user)
+
+
+def _change_id() -> MessageId:
+    return MessageId(f"x{next(_ids)}")
 
 
 def done(result: T | WarrenError) -> T:

@@ -1,16 +1,16 @@
 """The presence store in memory."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-import msgspec
-
-from presence.store import Changes, Connection, Device
+from presence.store import MAX_DEVICES, Changes, Connection, DeviceKey, Standing
+from shared.commands import SetStatus
 from shared.errors import StoreUnavailable
-from shared.events import DeviceInfo, PresenceChanged, Session
+from shared.events import DeviceInfo, Session, SessionClosed
 from shared.ids import DeviceId, GatewayId, SessionId, UserId
-from shared.presence_api import Presence
+from shared.presence_api import Device, Presence
+from tests.fakes.profile_store import FakeProfileStore
 
 
 @dataclass
@@ -33,18 +33,25 @@ class _Seen:
     info: DeviceInfo
     first_seen: datetime
     last_seen: datetime
+    signed_out_at: datetime | None = None
 
 
-class FakePresenceStore:
+class FakePresenceStore(FakeProfileStore):
+    """`PresenceStore`, and `ProfileStore` beside it; `writes` counts those of batches and of what was settled."""
+
     def __init__(self) -> None:
+        super().__init__()
         self.available = True
+        self.writes = 0
         self._connections: dict[SessionId, _Connection] = {}
         self._gateways: dict[GatewayId, _Gateway] = {}
-        self._users: dict[UserId, Presence] = {}
+        self._standings: dict[UserId, Standing] = {}
+        self._chosen_at: dict[UserId, datetime] = {}
         self._devices: dict[tuple[UserId, DeviceId], _Seen] = {}
 
     async def apply(self, changes: Changes, *, at: datetime) -> None:
         self._check()
+        self.writes += 1
         for gateway_id, stopped_at in changes.stopped.items():
             self._forget(gateway_id, stopped_at)
         for gateway_id, sign in changes.alive.items():
@@ -57,21 +64,11 @@ class FakePresenceStore:
             if first:
                 self._gateways[gateway_id].announcing_since = at
         for session in changes.opened.values():
-            self._connections[session.id] = _Connection(session, at)
-            self._see(session.user_id, session.opened_at)
-            if session.device.ephemeral:
-                continue
-            key = (session.user_id, session.device.id)
-            seen = self._devices.setdefault(key, _Seen(session.device, session.opened_at, session.opened_at))
-            seen.info = session.device
-            seen.last_seen = max(seen.last_seen, session.opened_at)
+            self._open(session, at)
         for closed in changes.closed.values():
-            self._connections.pop(closed.session_id, None)
-            if closed.user_id in self._users:
-                self._see(closed.user_id, closed.at)
-            device = self._devices.get((closed.user_id, closed.device_id))
-            if device is not None:
-                device.last_seen = max(device.last_seen, closed.at)
+            self._close(closed)
+        for said in changes.statuses.values():
+            self._choose(said)
 
     async def expire(self, *, at: datetime, announced_before: datetime) -> tuple[GatewayId, ...]:
         self._check()
@@ -92,40 +89,45 @@ class FakePresenceStore:
         known = {gateway_id for gateway_id, gateway in self._gateways.items() if gateway.announced}
         return frozenset(gateway_ids) - known
 
-    async def gone_users(self, *, limit: int) -> frozenset[UserId]:
+    async def gone_users(self, *, until: datetime, limit: int) -> frozenset[UserId]:
         self._check()
-        gone = [connection.session.user_id for connection in self._connections.values() if connection.gone_at]
+        gone = [
+            connection.session.user_id
+            for connection in self._connections.values()
+            if connection.gone_at is not None and connection.gone_at <= until
+        ]
         return frozenset(gone[:limit])
 
     async def connections(self, user_ids: Collection[UserId]) -> Sequence[Connection]:
         self._check()
         return [
-            Connection(connection.session.user_id, connection.session.device.id, connection.gone_at)
+            Connection(session.user_id, session.device.id, session.opened_at, connection.gone_at)
             for connection in self._connections.values()
-            if connection.session.user_id in user_ids
+            if (session := connection.session).user_id in user_ids
         ]
 
-    async def settle(self, user_ids: Collection[UserId], changed: Sequence[PresenceChanged]) -> None:
+    async def standings(self, user_ids: Collection[UserId]) -> Mapping[UserId, Standing]:
         self._check()
-        for change in changed:
-            last_seen = max(self._users[change.user_id].last_seen or change.last_seen, change.last_seen)
-            self._users[change.user_id] = Presence(
-                user_id=change.user_id, status=change.status, last_seen=last_seen, devices=change.devices
-            )
+        return {user_id: self._standing(user_id) for user_id in user_ids if user_id in self.users}
+
+    async def settle(self, user_ids: Collection[UserId], changed: Sequence[Standing], *, gone_until: datetime) -> None:
+        self._check()
+        self.writes += 1
+        for after in changed:
+            now = self._standing(after.told.user_id)
+            self._standings[after.told.user_id] = replace(now, told=after.told, devices=after.devices)
         self._connections = {
             session_id: connection
             for session_id, connection in self._connections.items()
-            if connection.gone_at is None or connection.session.user_id not in user_ids
+            if connection.session.user_id not in user_ids
+            or connection.gone_at is None
+            or connection.gone_at > gone_until
         }
 
-    async def presence_of(self, user_ids: Collection[UserId]) -> Mapping[UserId, Presence]:
+    async def online(self, *, after: UserId | None, limit: int) -> Sequence[Standing]:
         self._check()
-        return {user_id: self._users[user_id] for user_id in user_ids if user_id in self._users}
-
-    async def online(self, *, after: UserId | None, limit: int) -> Sequence[Presence]:
-        self._check()
-        online = sorted(user_id for user_id, user in self._users.items() if user.status == "online")
-        return [self._users[user_id] for user_id in online if user_id > (after or "")][:limit]
+        online = sorted(user_id for user_id, standing in self._standings.items() if standing.devices)
+        return [self._standings[user_id] for user_id in online if user_id > (after or "")][:limit]
 
     async def devices_of(self, user_id: UserId) -> Sequence[Device]:
         self._check()
@@ -135,11 +137,33 @@ class FakePresenceStore:
             if connection.session.user_id == user_id and connection.gone_at is None
         }
         devices = [
-            Device(info=seen.info, first_seen=seen.first_seen, last_seen=seen.last_seen, online=device_id in connected)
+            Device(
+                info=seen.info,
+                first_seen=seen.first_seen,
+                last_seen=seen.last_seen,
+                online=device_id in connected,
+                signed_out_at=seen.signed_out_at,
+            )
             for (owner_id, device_id), seen in self._devices.items()
             if owner_id == user_id
         ]
-        return sorted(devices, key=lambda device: device.last_seen, reverse=True)
+        return sorted(devices, key=lambda device: device.last_seen, reverse=True)[:MAX_DEVICES]
+
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime) -> bool:
+        self._check()
+        device = self._devices.get((user_id, device_id))
+        if device is not None:
+            device.signed_out_at = max(at, device.signed_out_at or at)
+        return device is not None
+
+    async def signed_out(self, devices: Collection[DeviceKey]) -> Mapping[DeviceKey, datetime]:
+        self._check()
+        return {key: at for key, seen in self._devices.items() if key in devices and (at := seen.signed_out_at)}
+
+    async def signed_out_of(self, user_id: UserId) -> Mapping[DeviceId, datetime]:
+        self._check()
+        theirs = {key for key in self._devices if key[0] == user_id}
+        return {device_id: at for (_, device_id), at in (await self.signed_out(theirs)).items()}
 
     async def ping(self) -> bool:
         return self.available
@@ -148,9 +172,32 @@ class FakePresenceStore:
         if not self.available:
             raise StoreUnavailable("The fake store is away.")
 
-    def _see(self, user_id: UserId, at: datetime) -> None:
-        user = self._users.get(user_id, Presence(user_id=user_id, status="offline", last_seen=at))
-        self._users[user_id] = msgspec.structs.replace(user, last_seen=max(user.last_seen or at, at))
+    def _open(self, session: Session, at: datetime) -> None:
+        self._connections[session.id] = _Connection(session, at)
+        self._meet(session.user_id, session.name, session.opened_at)
+        if session.device.ephemeral:
+            return
+        key = (session.user_id, session.device.id)
+        seen = self._devices.setdefault(key, _Seen(session.device, session.opened_at, session.opened_at))
+        seen.info = session.device
+        seen.last_seen = max(seen.last_seen, session.opened_at)
+
+    def _close(self, closed: SessionClosed) -> None:
+        connection = self._connections.get(closed.session_id)
+        if connection is not None and connection.gone_at is None:
+            connection.gone_at = closed.at
+        device = self._devices.get((closed.user_id, closed.device_id))
+        if device is not None:
+            device.last_seen = max(device.last_seen, closed.at)
+
+    def _standing(self, user_id: UserId) -> Standing:
+        return self._standings.get(user_id, Standing(Presence(user_id=user_id, status="offline")))
+
+    def _choose(self, said: SetStatus) -> None:
+        if said.user_id in self.users and said.at >= self._chosen_at.get(said.user_id, said.at):
+            self._chosen_at[said.user_id] = said.at
+            chosen = replace(self._standing(said.user_id), chosen=said.status, text=said.text)
+            self._standings[said.user_id] = chosen
 
     def _of(self, gateway_id: GatewayId) -> list[_Connection]:
         return [

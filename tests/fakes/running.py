@@ -1,7 +1,7 @@
 """Run a service's parts in the test's own loop, and play a gateway to it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Self, TypeVar
 
@@ -13,6 +13,7 @@ from shared.events import Handoff
 from shared.ids import GatewayId, new_id
 from shared.service import Service
 from tests.fakes.clock import settle
+from tests.fakes.publisher import FakePublisher
 
 BodyT = TypeVar("BodyT")
 
@@ -27,6 +28,17 @@ async def running(service: Service) -> AsyncIterator[None]:
         yield
         for runner in service.runners:
             await runner.stop()
+
+
+class DirectPublisher(FakePublisher):
+    """A `Publisher` that needs no running: each batch goes to the broker as it comes."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__()
+        self._broker = broker
+
+    async def publish(self, route: Route, envelopes: Sequence[Envelope]) -> None:
+        await self._broker.publish(route, join([encode(envelope) for envelope in envelopes]))
 
 
 class PlayedGateway:

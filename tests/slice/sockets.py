@@ -114,11 +114,15 @@ class FakeSocket:
 
     def unread(self, type_: str) -> list[Frame]:
         """Give what has arrived of this type and nobody has taken yet."""
+        return [frame["data"] for frame in self.unread_frames() if frame["type"] == type_]
+
+    def unread_frames(self) -> list[Frame]:
+        """Give all that has arrived and nobody has taken yet."""
         while not self._to_client.empty():
             message = self._to_client.get_nowait()
             if message["type"] == "websocket.send":
                 self._seen.append(msgspec.json.decode(message["text"]))
-        return [frame["data"] for frame in self._seen if frame["type"] == type_]
+        return list(self._seen)
 
     def hang_up(self) -> None:
         """Go away as a lost network does."""

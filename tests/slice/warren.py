@@ -15,6 +15,7 @@ from delivery.settings import DeliverySettings
 from gateway.settings import GatewaySettings
 from history.queries import StoredHistory
 from history.settings import HistorySettings
+from presence.outbound import Outbound
 from presence.queries import StoredPresence
 from presence.settings import PresenceSettings
 from shared.auth import TokenMint
@@ -25,6 +26,7 @@ from shared.service import Runner, Service
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.history_store import FakeMessageStore
 from tests.fakes.presence_store import FakePresenceStore
+from tests.fakes.running import DirectPublisher
 from tests.slice.sockets import FakeSocket, Frame
 
 SECRET = "a-secret-of-the-slice-tests-32-bytes-long"
@@ -134,17 +136,23 @@ class Warren:
         )
         self._start("presence", service, broker)
 
+    def gateway_environ(self, name: str) -> dict[str, str]:
+        return {**ENVIRON, "WARREN_GATEWAY_ID": name, "WARREN_GATEWAY_DEV_TOKENS": "true"}
+
     def start_gateway(self, name: str) -> None:
         broker = self.server.connect()
         service = gateway.wiring.build(
-            GatewaySettings.from_env({**ENVIRON, "WARREN_GATEWAY_ID": name, "WARREN_GATEWAY_DEV_TOKENS": "true"}),
+            GatewaySettings.from_env(self.gateway_environ(name)),
             broker=broker,
             history=self.history_queries,
-            presence=StoredPresence(self.presences, clock=self.clock),
+            presence=StoredPresence(self.presences, self._outbound(), clock=self.clock),
             clock=self.clock,
             new_id=self.new_id,
         )
         self._start(name, service, broker)
+
+    def _outbound(self) -> Outbound:
+        return Outbound(DirectPublisher(self.server.connect()), clock=self.clock, new_id=self.new_id)
 
     def _start(self, name: str, service: Service, broker: MemoryBroker) -> None:
         self.processes[name] = Process(service, broker)

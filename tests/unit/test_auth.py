@@ -1,3 +1,5 @@
+"""Tokens: what is checked of them, and what those minted for development say."""
+
 import asyncio
 import json
 import socket
@@ -52,7 +54,12 @@ async def test_a_minted_token_tells_who_it_speaks_for(clock: FakeClock) -> None:
     )
     assert expires_at == clock.now() + timedelta(hours=1)
     assert await authenticator(clock).authenticate(token) == Identity(
-        user_id=UserId("alice"), name="Alice", device_id=DeviceId("phone"), role=None, expires_at=expires_at
+        user_id=UserId("alice"),
+        name="Alice",
+        device_id=DeviceId("phone"),
+        role=None,
+        expires_at=expires_at,
+        issued_at=clock.now(),
     )
 
 

@@ -41,6 +41,10 @@ def a_message(seq: int, version: int | None = None, conversation_id: str = "c") 
     )
 
 
+def arrived(seq: int, version: int | None = None, conversation_id: str = "c") -> MessageReceived:
+    return MessageReceived(a_message(seq, version, conversation_id))
+
+
 def some_changes(*seqs: int, **fields: Any) -> wire.Changes:
     return msgspec.json.decode(msgspec.json.encode(native_server.changes(*seqs, **fields)), type=wire.Changes)
 
@@ -103,17 +107,17 @@ def test_a_full_outbox_refuses() -> None:
 
 def test_repeats_are_dropped() -> None:
     timeline = Timeline()
-    assert seqs_of(timeline.take(a_message(7))) == [7]
-    assert timeline.take(a_message(7)) == ()
-    assert timeline.take(a_message(6)) == ()
+    assert seqs_of(timeline.take(arrived(7))) == [7]
+    assert timeline.take(arrived(7)) == ()
+    assert timeline.take(arrived(6)) == ()
 
 
 def test_a_gap_holds_messages_back_until_it_is_filled() -> None:
     timeline = Timeline()
-    timeline.take(a_message(1))
-    assert timeline.take(a_message(3)) == ()
+    timeline.take(arrived(1))
+    assert timeline.take(arrived(3)) == ()
     assert timeline.behind
-    assert timeline.take(a_message(4)) == ()
+    assert timeline.take(arrived(4)) == ()
     assert seqs_of(timeline.apply(some_changes(2, 3))) == [2, 3]
     timeline.synced("since-1")
     assert seqs_of(timeline.caught_up()) == [4]
@@ -122,9 +126,19 @@ def test_a_gap_holds_messages_back_until_it_is_filled() -> None:
 
 def test_a_gap_among_the_held_needs_another_sync() -> None:
     timeline = Timeline()
-    timeline.take(a_message(1))
-    timeline.take(a_message(3))
-    timeline.take(a_message(6))
+    timeline.take(arrived(1))
+    timeline.take(arrived(3))
+    timeline.take(arrived(6))
+    timeline.apply(some_changes(2, 3, 4))
+    assert timeline.caught_up() == []
+    assert timeline.behind
+
+
+def test_an_answer_that_ends_before_what_is_held_needs_another_sync() -> None:
+    timeline = Timeline()
+    timeline.take(arrived(1))
+    timeline.take(arrived(6))
+    timeline.asking()
     timeline.apply(some_changes(2, 3, 4))
     assert timeline.caught_up() == []
     assert timeline.behind
@@ -132,21 +146,21 @@ def test_a_gap_among_the_held_needs_another_sync() -> None:
 
 def test_a_change_of_an_unknown_kind_leaves_no_gap_after_a_sync() -> None:
     timeline = Timeline()
-    timeline.take(a_message(1))
+    timeline.take(arrived(1))
     timeline.fall_behind()
     changes = some_changes(version=3)
     poll = wire.Frame(type="poll", data=msgspec.Raw(b'{"conversation_id": "c", "version": 3}'))
     assert timeline.apply(msgspec.structs.replace(changes, events=(poll,))) == []
     timeline.caught_up()
-    assert seqs_of(timeline.take(a_message(2, version=4))) == [2]
+    assert seqs_of(timeline.take(arrived(2, version=4))) == [2]
 
 
 def test_a_page_that_was_pushed_already_is_taken_from_what_is_held() -> None:
     timeline = Timeline()
-    timeline.take(a_message(1))
+    timeline.take(arrived(1))
     timeline.fall_behind()
-    timeline.take(a_message(4))  # the newest page, pushed after `lagged`
-    timeline.take(a_message(5))
+    timeline.take(arrived(4))  # the newest page, pushed after `lagged`
+    timeline.take(arrived(5))
     changes = some_changes(version=5, limited=True, before=4)
     assert timeline.missing_pages(changes)
     assert seqs_of(timeline.fill([a_message(2), a_message(3)])) == [2, 3]
@@ -158,25 +172,25 @@ def test_a_page_that_was_pushed_already_is_taken_from_what_is_held() -> None:
 
 def test_a_conversation_that_moved_on_while_the_answer_was_made_loses_nothing() -> None:
     timeline = Timeline()
-    timeline.take(a_message(1))
+    timeline.take(arrived(1))
     timeline.fall_behind()
     timeline.apply(some_changes(2, last_version=3))
     timeline.synced("since-1")
     timeline.caught_up()
-    assert seqs_of(timeline.take(a_message(3))) == [3]
+    assert seqs_of(timeline.take(arrived(3))) == [3]
 
 
 def test_what_was_pushed_before_the_answer_is_left_out_of_it_and_still_comes_in_its_place() -> None:
     timeline = Timeline()
-    timeline.take(a_message(1))
+    timeline.take(arrived(1))
     timeline.fall_behind()
-    timeline.take(a_message(3))
+    timeline.take(arrived(3))
     assert seqs_of(timeline.apply(some_changes(2, 4))) == [2, 3, 4]
 
 
 def test_pages_from_history_may_hold_edited_messages() -> None:
     timeline = Timeline()
-    timeline.take(a_message(1))
+    timeline.take(arrived(1))
     limited = some_changes(4, limited=True, before=4)
     assert seqs_of(timeline.fill([a_message(2, version=9), a_message(3, version=3)])) == [2, 3]
     assert seqs_of(timeline.apply(limited)) == [4]
@@ -184,24 +198,37 @@ def test_pages_from_history_may_hold_edited_messages() -> None:
 
 def test_an_edit_of_a_message_that_was_had_is_not_received_again() -> None:
     timeline = Timeline()
-    timeline.take(a_message(1))
-    assert timeline.take(a_message(1, version=2)) == ()
-    assert seqs_of(timeline.take(a_message(2, version=3))) == [2]
+    timeline.take(arrived(1))
+    assert timeline.take(arrived(1, version=2)) == ()
+    assert seqs_of(timeline.take(arrived(2, version=3))) == [2]
 
 
 def test_only_versions_that_the_token_does_not_know_are_named_in_a_sync() -> None:
     timeline = Timeline()
-    timeline.take(a_message(1))
-    assert timeline.fresh_versions() == {"c": 1}
+    timeline.take(arrived(1))
+    assert timeline.position() == (None, {"c": 1})
     timeline.synced("since-1")
-    assert timeline.fresh_versions() == {}
-    timeline.take(a_message(1, conversation_id="d"))
-    assert timeline.fresh_versions() == {"d": 1}
+    assert timeline.position() == ("since-1", {})
+    timeline.caught_up()
+    timeline.take(arrived(1, conversation_id="d"))
+    assert timeline.position() == ("since-1", {"d": 1})
+
+
+def test_a_since_counts_once_everything_before_it_is_told() -> None:
+    timeline = Timeline()
+    timeline.since = "since-0"
+    timeline.take(arrived(1))
+    timeline.fall_behind()
+    timeline.take(arrived(2))
+    timeline.synced("since-1")  # the first part of an answer; the server may count what is held as had
+    assert timeline.position() == ("since-1", {})
+    timeline.lost()
+    assert (timeline.since, timeline.position()) == ("since-0", ("since-0", {"c": 1}))
 
 
 def test_a_limited_answer_asks_for_the_pages_before_it() -> None:
     timeline = Timeline()
-    timeline.take(a_message(1))
+    timeline.take(arrived(1))
     limited = some_changes(8, 9, limited=True, before=8)
     assert timeline.missing_pages(limited)
     timeline.fill([a_message(seq) for seq in range(2, 8)])
@@ -233,11 +260,11 @@ def test_only_receipts_that_advance_come_out_live_or_in_a_sync() -> None:
 @given(st.lists(st.integers(1, 12), max_size=40))
 def test_whatever_comes_live_a_sync_at_the_end_completes_it_in_order(live: list[int]) -> None:
     timeline = Timeline()
-    seen = seqs_of(timeline.take(a_message(1)))
+    seen = seqs_of(timeline.take(arrived(1)))
     for seq in live:
-        seen += seqs_of(timeline.take(a_message(seq)))
+        seen += seqs_of(timeline.take(arrived(seq)))
     timeline.fall_behind()
-    timeline.take(a_message(13))
+    timeline.take(arrived(13))
     seen += seqs_of(timeline.apply(some_changes(*range(1, 13))))
     seen += seqs_of(timeline.caught_up())
     assert seen == list(range(1, 14))

@@ -1,4 +1,4 @@
-"""The client against a server that answers, repeats, forgets and vanishes as each test says."""
+"""The client connects and sends, against a server that forgets and vanishes as each test says."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from client.errors import Closed, SendFailed, ServerError, Unreachable
-from client.events import ConnectionChanged, ConnectionState, E, MessageFailed, MessageReceived, ReceiptAdvanced, Typing
+from client.events import ConnectionChanged, ConnectionState, MessageFailed, MessageReceived, Typing
 from client.options import Options
 from client.warren import WarrenClient
-from client.wire import Device, Stage
-from tests.fakes.native_server import FakeConnection, FakeServer, changes, message
+from client.wire import Device
+from tests.fakes.native_server import FakeConnection, FakeServer, message
+from tests.fakes.pair import DEADLINE_S, Pair, client, event
 
-DEADLINE_S = 5.0
+Welcoming = asyncio.Task[tuple[FakeConnection, dict[str, Any]]]
 
 
 @pytest.fixture
@@ -22,41 +23,10 @@ async def server() -> AsyncIterator[FakeServer]:
         yield server
 
 
-def client(server: FakeServer) -> WarrenClient:
-    return WarrenClient(server.url, token="t", options=Options(ack_every_s=0.01, connect_timeout_s=5.0))
-
-
-class Pair:
-    """A connected client and the server's end of its connection."""
-
-    def __init__(self, alice: WarrenClient, connection: FakeConnection, server: FakeServer) -> None:
-        self.alice = alice
-        self.connection = connection
-        self.server = server
-
-    async def reconnect(self) -> None:
-        """Drop the connection and welcome the next, whose sync brings nothing."""
-        self.connection.drop()
-        self.connection, _ = await self.server.welcome()
-
-
 @pytest.fixture
-async def pair(server: FakeServer) -> AsyncIterator[Pair]:
-    async with asyncio.TaskGroup() as tasks:
-        welcoming = tasks.create_task(server.welcome())
-        async with client(server) as alice:
-            connection, _ = await welcoming
-            yield Pair(alice, connection, server)
-
-
-async def texts(alice: WarrenClient, count: int) -> list[int]:
-    async with asyncio.timeout(DEADLINE_S):
-        return [(await alice.next(MessageReceived)).message.seq for _ in range(count)]
-
-
-async def event(alice: WarrenClient, kind: type[E]) -> E:
-    async with asyncio.timeout(DEADLINE_S):
-        return await alice.next(kind)
+async def pair() -> AsyncIterator[Pair]:
+    async with Pair.open() as pair:
+        yield pair
 
 
 # --- connecting
@@ -105,6 +75,48 @@ async def test_an_error_inside_goes_on_as_it_is(server: FakeServer) -> None:
         with pytest.raises(ZeroDivisionError):
             async with client(server):
                 raise ZeroDivisionError
+
+
+async def test_a_failing_token_factory_is_raised_as_it_is(server: FakeServer) -> None:
+    """At the first connection, and at a later one: then out of the body."""
+
+    async def no_token() -> str:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        async with WarrenClient(server.url, token=no_token):
+            pytest.fail("connected")
+
+    tokens = iter(["first"])
+
+    async def one_token() -> str:
+        return next(tokens, "") or await no_token()
+
+    async def lose(client: WarrenClient, welcoming: Welcoming) -> None:
+        async with client:
+            connection, _ = await welcoming
+            connection.drop()
+            await client.next(MessageReceived)
+
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        welcoming = tasks.create_task(server.welcome())
+        with pytest.raises(ZeroDivisionError):
+            await lose(WarrenClient(server.url, token=one_token), welcoming)
+
+
+async def test_a_token_that_cannot_be_had_now_is_asked_for_again(server: FakeServer) -> None:
+    attempts = iter([Unreachable("no answer"), ServerError("unavailable", "Later.")])
+
+    async def next_token() -> str:
+        for error in attempts:
+            raise error
+        return "third"
+
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        welcoming = tasks.create_task(server.welcome())
+        async with WarrenClient(server.url, token=next_token):
+            _, hello = await welcoming
+            assert hello["token"] == "third"
 
 
 async def test_nobody_there_is_said_in_time() -> None:
@@ -279,205 +291,3 @@ async def test_closing_fails_what_waits(server: FakeServer) -> None:
             connection, _ = await welcoming
             tasks.create_task(send(alice))
             await connection.receive("send")
-
-
-# --- receiving
-
-
-async def test_repeats_are_shown_once(pair: Pair) -> None:
-    for seq in (1, 2, 1, 2, 3):
-        await pair.connection.push("message", **message(seq))
-    assert await texts(pair.alice, 3) == [1, 2, 3]
-
-
-async def test_a_gap_is_filled_by_a_sync_before_what_follows(pair: Pair) -> None:
-    for seq in (1, 4, 5):
-        await pair.connection.push("message", **message(seq))
-    sync = await pair.connection.receive("sync")
-    assert sync["data"] == {"since": "since-0", "conversations": {"c": 1}}
-    await pair.connection.reply(sync, conversations=[changes(2, 3, 4)], since="since-1")
-    assert await texts(pair.alice, 5) == [1, 2, 3, 4, 5]
-
-
-async def test_after_a_lost_connection_a_sync_brings_what_was_missed(pair: Pair) -> None:
-    await pair.connection.push("message", **message(1))
-    assert await texts(pair.alice, 1) == [1]
-    pair.connection.drop()
-    connection, hello = await pair.server.welcome(since="ignored")
-    assert hello["since"] == "since-0"
-    sync = await connection.receive("sync")
-    assert sync["data"] == {"since": "since-0", "conversations": {"c": 1}}
-    await connection.push("message", **message(4))  # live, before the answer
-    await connection.reply(sync, conversations=[changes(2)], since="since-1", has_more=True)
-    sync = await connection.receive("sync")
-    assert sync["data"] == {"since": "since-1", "conversations": {}}
-    await connection.reply(sync, conversations=[changes(3)], since="since-2")
-    assert await texts(pair.alice, 3) == [2, 3, 4]
-
-
-async def test_an_answer_in_several_parts_is_asked_for_to_its_end(pair: Pair) -> None:
-    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
-        tasks.create_task(pair.alice.sync())
-        for seq in (1, 2, 3):
-            sync = await pair.connection.receive("sync")
-            await pair.connection.reply(sync, conversations=[changes(seq)], since=f"since-{seq}", has_more=seq < 3)
-    assert await texts(pair.alice, 3) == [1, 2, 3]
-
-
-async def test_a_limited_answer_is_completed_from_history(pair: Pair) -> None:
-    await pair.connection.push("message", **message(1))
-    await pair.connection.push("lagged", conversation_id="c", from_seq=2)
-    sync = await pair.connection.receive("sync")
-    await pair.connection.reply(sync, conversations=[changes(6, 7, limited=True, before=6)], since="since-1")
-    for after, page, has_more in ((1, [2, 3], True), (3, [4, 5, 6], True)):
-        history = await pair.connection.receive("history")
-        assert (history["data"]["conversation_id"], history["data"]["after"]) == ("c", after)
-        await pair.connection.reply(history, messages=[message(seq) for seq in page], has_more=has_more)
-    assert await texts(pair.alice, 7) == [1, 2, 3, 4, 5, 6, 7]
-
-
-async def test_a_refused_sync_is_asked_for_again(pair: Pair) -> None:
-    await pair.connection.push("lagged", conversation_id="c", from_seq=2)
-    await pair.connection.refuse(await pair.connection.receive("sync"), "unavailable", retry_after_ms=1)
-    sync = await pair.connection.receive("sync")
-    await pair.connection.reply(sync, conversations=[changes(1, 2)], since="since-1")
-    assert await texts(pair.alice, 2) == [1, 2]
-
-
-async def test_a_token_that_is_refused_in_a_sync_is_left_out_of_the_next(pair: Pair) -> None:
-    await pair.connection.push("lagged", conversation_id="c", from_seq=1)
-    await pair.connection.refuse(await pair.connection.receive("sync"), "invalid", retry_after_ms=1)
-    sync = await pair.connection.receive("sync")
-    assert sync["data"] == {"conversations": {}}
-    await pair.connection.reply(sync, conversations=[changes(1)], since="since-1")
-    assert await texts(pair.alice, 1) == [1]
-
-
-async def test_sync_returns_when_everything_is_here(pair: Pair) -> None:
-    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
-        syncing = tasks.create_task(pair.alice.sync())
-        sync = await pair.connection.receive("sync")
-        assert not syncing.done()
-        await pair.connection.reply(sync, conversations=[changes(1)], since="since-1")
-    assert await texts(pair.alice, 1) == [1]
-
-
-async def test_receipts_and_typing_are_told(pair: Pair) -> None:
-    read = {"conversation_id": "c", "user_id": "bob", "stage": "read", "seq": 3}
-    await pair.connection.push("receipt", **read)
-    await pair.connection.push("receipt", **read)
-    await pair.connection.push("typing", conversation_id="c", user_id="bob", name="Bob", active=True)
-    async with asyncio.timeout(DEADLINE_S):
-        events = [await anext(pair.alice) for _ in range(3)]
-    assert events[1:] == [
-        ReceiptAdvanced(conversation_id="c", user_id="bob", stage=Stage.READ, seq=3),
-        Typing(conversation_id="c", user_id="bob", name="Bob", active=True),
-    ]
-
-
-async def test_a_frame_that_cannot_be_read_or_is_unknown_harms_nothing(pair: Pair) -> None:
-    await pair.connection.push("message", nonsense=True)
-    await pair.connection.push("horoscope", sign="aries")
-    await pair.connection.push("message", **message(1))
-    assert await texts(pair.alice, 1) == [1]
-
-
-async def test_messages_that_cannot_be_read_hold_up_none_of_the_others(pair: Pair) -> None:
-    """Live, in a page of history and in the answer to a sync."""
-    unreadable: dict[str, Any] = {"created_at": "yesterday"}
-    await pair.connection.push("message", **message(1))
-    await pair.connection.push("message", **message(2, **unreadable))
-    await pair.connection.push("message", **message(8))
-    sync = await pair.connection.receive("sync")
-    answer = changes(7, 8, limited=True, before=6)
-    answer["events"].insert(0, {"type": "message", "data": message(6, **unreadable)})
-    await pair.connection.reply(sync, conversations=[answer], since="since-1")
-    for page in ([message(2, **unreadable), message(3), message(4, **unreadable)], [message(5)]):
-        await pair.connection.reply(await pair.connection.receive("history"), messages=page, has_more=True)
-    assert await texts(pair.alice, 5) == [1, 3, 5, 7, 8]
-
-
-async def test_an_answer_that_cannot_be_read_is_asked_for_again(pair: Pair) -> None:
-    await pair.connection.push("lagged", conversation_id="c", from_seq=1)
-    await pair.connection.reply(await pair.connection.receive("sync"), nonsense=True)
-    sync = await pair.connection.receive("sync")
-    await pair.connection.reply(sync, conversations=[changes(1)], since="since-1")
-    assert await texts(pair.alice, 1) == [1]
-
-
-async def test_a_welcome_that_cannot_be_read_is_followed_by_another_attempt(pair: Pair) -> None:
-    pair.connection.drop()
-    connection = await pair.server.connection()
-    await connection.reply(await connection.receive("hello"), nonsense=True)
-    connection, _ = await pair.server.welcome()
-    await connection.receive("sync")
-
-
-# --- acknowledging and asking
-
-
-async def test_acknowledgements_are_coalesced_and_said_again_after_a_lost_connection(pair: Pair) -> None:
-    for seq in range(1, 10):
-        pair.alice.ack("c", seq)
-    said = {"conversation_id": "c", "stage": "delivered", "seq": 9}
-    assert (await pair.connection.receive("ack"))["data"] == said
-    await pair.reconnect()
-    assert (await pair.connection.receive("ack"))["data"] == said
-
-
-async def test_the_last_acknowledgement_is_said_on_leaving(server: FakeServer) -> None:
-    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
-        welcoming = tasks.create_task(server.welcome())
-        async with WarrenClient(server.url, token="t", options=Options(ack_every_s=60)) as alice:
-            connection, _ = await welcoming
-            alice.ack("c", 9, Stage.READ)
-        assert (await connection.receive("ack"))["data"] == {"conversation_id": "c", "stage": "read", "seq": 9}
-
-
-async def test_a_question_is_asked_again_after_a_lost_connection(pair: Pair) -> None:
-    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
-        asking = tasks.create_task(pair.alice.history("c", before=3, limit=2))
-        history = await pair.connection.receive("history")
-        assert history["data"] == {"conversation_id": "c", "before": 3, "limit": 2}
-        await pair.reconnect()
-        frames = [await pair.connection.receive("sync", "history") for _ in range(2)]
-        (history,) = (frame for frame in frames if frame["type"] == "history")
-        await pair.connection.reply(history, messages=[message(1), message(2)], has_more=False)
-    assert [one.seq for one in asking.result().messages] == [1, 2]
-
-
-async def test_typing_is_lost_without_a_connection(pair: Pair) -> None:
-    pair.alice.typing(to="bob")
-    frame = await pair.connection.receive("typing")
-    assert frame["data"] == {"to": "bob", "active": True}
-    assert "id" not in frame
-    pair.connection.drop()
-    while (await event(pair.alice, ConnectionChanged)).state is not ConnectionState.WAITING:
-        continue
-    pair.alice.typing(to="bob")
-    connection, _ = await pair.server.welcome()
-    await connection.receive("sync")  # and no typing before it
-
-
-async def test_what_was_pushed_while_the_sync_ran_completes_its_answer(pair: Pair) -> None:
-    await pair.connection.push("message", **message(1))
-    pair.connection.drop()
-    connection, _ = await pair.server.welcome()
-    sync = await connection.receive("sync")
-    for seq in (3, 4):
-        await connection.push("message", **message(seq))
-    await connection.reply(sync, conversations=[changes(2)], since="since-1")
-    assert await texts(pair.alice, 4) == [1, 2, 3, 4]
-
-
-async def test_a_token_that_the_server_does_not_know_is_left_out(pair: Pair) -> None:
-    await pair.connection.push("message", **message(1))
-    pair.connection.drop()
-    connection = await pair.server.connection()
-    await connection.refuse(await connection.receive("hello"), "invalid")
-    connection, hello = await pair.server.welcome(since="since-9")
-    assert "since" not in hello
-    sync = await connection.receive("sync")
-    assert sync["data"] == {"conversations": {"c": 1}}
-    await connection.reply(sync, conversations=[changes(2)], since="since-10")
-    assert await texts(pair.alice, 2) == [1, 2]

@@ -1,9 +1,13 @@
 """The routing table, and the split of events by gateway."""
 
+import timeit
+
 from delivery.fanout import Parcel, plan
+from delivery.rosters import Roster, Rosters
 from delivery.routing import LEASE_S, RoutingTable
 from shared.envelope import Envelope
 from shared.events import Handoff, TypingChanged
+from shared.history_api import MemberList
 from shared.ids import ConversationId, GatewayId, SessionId, UserId
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.sessions import session
@@ -129,3 +133,31 @@ def test_nothing_is_planned_for_who_is_not_there() -> None:
 def recipients(envelope: Envelope) -> tuple[UserId, ...]:
     assert isinstance(envelope.body, Handoff)
     return envelope.body.recipients
+
+
+def test_who_is_there_is_found_at_the_cost_of_the_smaller_of_the_two_sides() -> None:
+    table = RoutingTable(clock=FakeClock())
+    for n in range(3):
+        table.add(session(f"s{n}", f"u{n}"))
+    few = frozenset({UserId("u1"), UserId("nobody")})
+    many = dict.fromkeys(UserId(f"u{n}") for n in range(1, 200_000)).keys()
+    assert table.among(few) == {"u1"}
+    assert table.among(many) == {"u1", "u2"}
+    walk = min(timeit.repeat(lambda: sum(1 for _ in many), number=1, repeat=5))
+    assert min(timeit.repeat(lambda: table.among(many), number=1, repeat=5)) < walk / 100
+
+
+def roster(**since: int) -> Roster:
+    return Roster(MemberList(version=1, since={UserId(user): version for user, version in since.items()}), until=0)
+
+
+def test_rosters_give_way_by_how_many_members_they_list() -> None:
+    rosters = Rosters(max_listed=5)
+    one, two, three = (ConversationId(f"room-{n}") for n in range(3))
+    rosters.put(one, roster(a=0, b=0))
+    rosters.put(two, roster(a=0, b=0))
+    assert rosters.get(one) is not None  # used last
+    rosters.put(three, roster(a=0, b=0, c=0))
+    assert [rosters.get(room) is not None for room in (one, two, three)] == [True, False, True]
+    rosters.put(two, roster(a=0, b=0, c=0, d=0, e=0, f=0))  # more than all may list: there is always room for one
+    assert [rosters.get(room) is not None for room in (one, two, three)] == [False, True, False]

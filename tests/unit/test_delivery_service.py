@@ -2,27 +2,24 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext
 from typing import NoReturn
 
 import pytest
 
-from delivery import wiring
 from delivery.courier import Courier
 from delivery.handlers import KeepRoutes
 from delivery.routing import RoutingTable
-from delivery.settings import DeliverySettings
 from shared.broker.api import Received
 from shared.broker.memory import MemoryBroker
-from shared.broker.topology import SIGNALS_ROUTE, Route, Topology, gateway_route
-from shared.commands import MessageType, SetTyping
-from shared.envelope import Body, Envelope, encode, join
+from shared.broker.topology import SESSIONS_ROUTE, SIGNALS_ROUTE, Route, gateway_route
+from shared.commands import SetStatus, SetTyping, Status
+from shared.envelope import Envelope
 from shared.errors import BrokerUnavailable, FailureKind, QueueFull, WarrenError
 from shared.events import (
     GatewayRefreshed,
     GatewayStopped,
     Handoff,
-    Message,
     MessageStored,
     SessionOpened,
     SessionsAnnounced,
@@ -30,81 +27,16 @@ from shared.events import (
     SessionsWanted,
     TypingChanged,
 )
-from shared.ids import ConversationId, GatewayId, MessageId, UserId, direct_conversation_id, new_id
-from shared.service import Service
-from tests.fakes.clock import START, FakeClock, settle
-from tests.fakes.member_queries import FakeMemberQueries
+from shared.ids import ConversationId, GatewayId, SessionId, UserId, direct_conversation_id, new_id
+from tests.fakes.clock import START, FakeClock
+from tests.fakes.delivery import ALICE, BOB, CAROL, ROOM, TOPOLOGY, Delivery, stored
 from tests.fakes.running import PlayedGateway, running
 from tests.fakes.sessions import closing, session
-
-ALICE, BOB, CAROL = UserId("alice"), UserId("bob"), UserId("carol")
-ROOM = ConversationId("room")
-TOPOLOGY = Topology(shards=2)
-SETTINGS = DeliverySettings.from_env(
-    {
-        "WARREN_SHARDS": "2",
-        "WARREN_MODE": "development",
-        "WARREN_PUBLISH_PACE_S": "0",
-        "WARREN_ADMIN_TOKEN": "admin",
-        "WARREN_INTERNAL_TOKEN": "internal",
-    }
-)
-
-
-class Delivery:
-    """One delivery replica on a broker in memory, and what surrounds it."""
-
-    def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.broker = MemoryBroker(self.clock)
-        self.connection = self.broker.connect()
-        self.history = FakeMemberQueries()
-
-    def build(self) -> Service:
-        return wiring.build(SETTINGS, broker=self.connection, history=self.history, clock=self.clock, new_id=new_id)
-
-    def gateway(self, name: str) -> AbstractAsyncContextManager[PlayedGateway]:
-        return PlayedGateway.open(name, self.broker.connect(), self.clock)
-
-    async def store(self, seq: int, *audience: UserId) -> None:
-        """Publish what history publishes when it has stored a message."""
-        await self.publish(TOPOLOGY.events_route(ROOM), stored(seq, *audience))
-
-    async def publish(self, route: Route, *bodies: Body) -> None:
-        envelopes = [
-            Envelope(id=new_id(), trace_id="trace", occurred_at=self.clock.now(), body=body) for body in bodies
-        ]
-        await self.broker.publish(route, join([encode(envelope) for envelope in envelopes]))
-        await settle()
-
-    async def left(self) -> list[str]:
-        """Name the queues of events, retries and dead letters in which something waits."""
-        queues = [queue for queue in TOPOLOGY.queues if queue.family == "delivery.events"]
-        return [queue.name for queue in queues if await self.broker.depth(queue)]
-
-
-def stored(seq: int, *audience: UserId) -> MessageStored:
-    message = Message(
-        id=MessageId(f"m{seq}"),
-        number=seq,
-        conversation_id=ROOM,
-        seq=seq,
-        version=seq,
-        client_id=f"c{seq}",
-        sender_id=ALICE,
-        sender_name="Alice",
-        type=MessageType.TEXT,
-        content="hi",
-        created_at=START,
-    )
-    return MessageStored(message=message, audience=audience)
 
 
 @pytest.fixture
 async def delivery() -> Delivery:
-    made = Delivery()
-    await made.broker.declare(TOPOLOGY)
-    return made
+    return await Delivery.declared()
 
 
 async def seqs(gateway: PlayedGateway) -> list[int]:
@@ -313,7 +245,7 @@ def typing(conversation_id: ConversationId, to: UserId | None = None) -> SetTypi
 async def test_typing_is_shown_to_the_other_members(delivery: Delivery) -> None:
     async with running(delivery.build()), delivery.gateway("gw-1") as gateway:
         await gateway.tell(*(SessionOpened(session=session(f"s-{user}", user)) for user in (ALICE, BOB, CAROL)))
-        delivery.history.rooms[ROOM] = (ALICE, BOB)
+        delivery.history.set_room(ROOM, ALICE, BOB)
         await gateway.received()
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM), typing(ROOM))
         handoffs = await gateway.got(Handoff)
@@ -329,7 +261,7 @@ async def test_history_is_not_asked_for_members_that_a_message_has_just_named(de
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM))
         assert len(await gateway.got(TypingChanged)) == 1
         assert delivery.history.asked == 0
-        delivery.history.rooms[ROOM] = (ALICE,)  # bob has left since
+        delivery.history.set_room(ROOM, ALICE)  # bob has left since
         await delivery.clock.advance(61)
         await gateway.tell(SessionOpened(session=session("s1", "bob")))
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM))
@@ -339,7 +271,7 @@ async def test_history_is_not_asked_for_members_that_a_message_has_just_named(de
 async def test_who_is_not_a_member_cannot_be_seen_typing(delivery: Delivery) -> None:
     async with running(delivery.build()), delivery.gateway("gw-1") as gateway:
         await gateway.tell(SessionOpened(session=session("s1", "bob")))
-        delivery.history.rooms[ROOM] = (BOB, CAROL)
+        delivery.history.set_room(ROOM, BOB, CAROL)
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM), typing(ConversationId("nowhere")))
         assert await gateway.got(TypingChanged) == []
 
@@ -350,7 +282,7 @@ async def test_a_conversation_that_is_not_there_is_looked_for_once_in_a_while(de
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM), typing(ROOM))
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM))
         assert delivery.history.asked == 1
-        delivery.history.rooms[ROOM] = (ALICE, BOB)
+        delivery.history.set_room(ROOM, ALICE, BOB)
         await delivery.clock.advance(5)
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM))
         assert len(await gateway.got(TypingChanged)) == 1
@@ -369,10 +301,19 @@ async def test_typing_is_dropped_while_history_is_away(delivery: Delivery) -> No
     async with running(delivery.build()), delivery.gateway("gw-1") as gateway:
         await gateway.tell(SessionOpened(session=session("s1", "bob")))
         delivery.history.available = False
-        delivery.history.rooms[ROOM] = (ALICE, BOB)
+        delivery.history.set_room(ROOM, ALICE, BOB)
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM))
         delivery.history.available = True
         await delivery.clock.advance(10)
         assert await gateway.got(TypingChanged) == []
         await delivery.publish(SIGNALS_ROUTE, typing(ROOM))
         assert len(await gateway.got(TypingChanged)) == 1
+
+
+async def test_a_change_of_status_is_no_business_of_delivery(delivery: Delivery) -> None:
+    async with running(delivery.build()), delivery.gateway("gw-1") as gateway:
+        status = SetStatus(user_id=ALICE, session_id=SessionId("s1"), status=Status.AWAY, at=START)
+        await gateway.tell(status, SessionOpened(session=session("s1", "alice")))
+        assert len(await gateway.got(SessionsRouted)) == 1
+        await delivery.publish(SESSIONS_ROUTE, status)
+        assert await delivery.left() == []

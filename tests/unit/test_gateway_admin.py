@@ -52,6 +52,14 @@ async def test_a_kick_closes_all_sessions_of_one_user() -> None:
         assert alice.unread("bye") == []
 
 
+async def test_a_kick_may_be_of_one_device() -> None:
+    async with gateway() as edge, admin(edge) as http:
+        phone, laptop = await edge.connect(device="phone"), await edge.connect(device="laptop")
+        assert (await http.post("/admin/users/bob/kick?device_id=phone")).json() == {"closed": 1}
+        assert await phone.closed() == 3502
+        assert laptop.unread("bye") == []
+
+
 async def test_readiness_and_statistics_follow_the_broker() -> None:
     async with gateway() as edge, admin(edge) as http:
         await edge.connect()

@@ -24,6 +24,18 @@ async def test_the_limit_of_a_user_holds_for_those_who_come_at_once() -> None:
         assert [await socket.closed() for socket in sockets[2:]] == [3004] * 3
 
 
+async def test_whoever_connects_again_and_again_must_wait() -> None:
+    async with gateway(rate_per_s="1", rate_burst="2") as edge:
+        for _ in range(2):
+            (await edge.connect()).hang_up()
+        third = edge.dial(f"token={edge.token()}")
+        assert (await third.next_error())["code"] == "rate_limited"
+        assert await third.closed() == 3004
+        await edge.connect("alice")
+        await edge.clock.advance(1)
+        await edge.connect()
+
+
 async def test_a_handshake_counts_for_its_address_until_it_is_over() -> None:
     async with gateway(max_address_sessions="2") as edge:
         first, second = edge.dial(""), edge.dial("")

@@ -16,6 +16,7 @@ from gateway.dialects.base import (
     Done,
     Lagged,
     Limits,
+    Presences,
     Pushed,
     Reply,
     StoredLate,
@@ -23,13 +24,35 @@ from gateway.dialects.base import (
 )
 from gateway.dialects.native import NativeDialect
 from gateway.disconnects import Disconnect
-from shared.commands import ConversationKind, Stage
+from shared.commands import ConversationKind, Role, Stage
 from shared.errors import ErrorBody, RateLimited
-from shared.events import ConversationCreated, MessageFailed, MessageStored, ReceiptAdvanced, Stored, TypingChanged
+from shared.events import (
+    Changed,
+    ConversationChange,
+    ConversationCreated,
+    MessageFailed,
+    MessageStored,
+    ReceiptAdvanced,
+    Stored,
+    TypingChanged,
+)
 from shared.history_api import MessagePage, SyncAnswer, Watermark
 from shared.ids import DeviceId, MessageId, SessionId
+from shared.presence_api import Presence
 from tests.fakes.clock import START
-from tests.fakes.messages import ALICE, BOB, ROOM, changes, message, stored
+from tests.fakes.messages import (
+    ALICE,
+    BOB,
+    ROOM,
+    became,
+    changed_by,
+    changes,
+    deleted,
+    edited,
+    message,
+    reacted,
+    stored,
+)
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "native"
 STORED = Stored(
@@ -62,6 +85,15 @@ EVENTS: dict[str, Pushed] = {
         at=START,
         error=ErrorBody(code="internal", message="Given up."),
     ),
+    "message_updated": edited(3, seq=1),
+    "message_deleted": deleted(4, seq=1),
+    "reaction": reacted(5, seq=1, user=BOB),
+    "reaction_removed": reacted(6, seq=1, user=BOB, removed=True),
+    "conversation_created": became(1, ConversationChange.CREATED, ALICE, BOB),
+    "conversation_role": became(7, ConversationChange.ROLE_CHANGED, BOB, role=Role.ADMIN),
+    "conversation_by_the_operator": msgspec.structs.replace(became(8, ConversationChange.UPDATED), actor_id=None),
+    "presence": Presence(user_id=BOB, status="dnd", last_seen=START, devices=2, text="in a meeting"),
+    "presence_of_nobody": Presence(user_id=BOB, status="offline"),
     "typing": TypingChanged(conversation_id=ROOM, user_id=BOB, name="Bob", active=False),
     "lagged": Lagged(conversation_id=ROOM, from_seq=3, before=9),
 }
@@ -80,6 +112,21 @@ ANSWERS: dict[str, Answer] = {
     "welcome": WELCOME,
     "page": MessagePage(messages=(message(1), message(2)), watermarks=(WATERMARK,), has_more=True),
     "sync": SyncAnswer(conversations=(changes(2, limited=True, watermarks=(WATERMARK,)),), since="token"),
+    "sync_of_every_kind": SyncAnswer(
+        conversations=(
+            changed_by(
+                became(1, ConversationChange.CREATED, ALICE, BOB),
+                msgspec.structs.replace(stored(1), message=msgspec.structs.replace(message(1), version=2)),
+                edited(3, seq=1),
+                reacted(4, seq=1),
+                deleted(5, seq=1),
+            ),
+        ),
+        since="token",
+        has_more=True,
+    ),
+    "changed": Changed(change_id=MessageId("k1"), conversation_id=ROOM, version=9),
+    "presences": Presences(presences=(Presence(user_id=BOB, status="online", last_seen=START, devices=1),)),
     "done": Done(),
 }
 

@@ -15,13 +15,12 @@ from shared.events import (
     SessionClosed,
     SessionOpened,
     SessionsAnnounced,
-    SessionsRouted,
     SessionsWanted,
     Stored,
     TypingChanged,
 )
 from shared.history_api import SyncAnswer
-from shared.ids import MessageId, SessionId
+from shared.ids import MessageId
 from shared.position import Position
 from tests.fakes.clock import START, settle
 from tests.fakes.edge import Edge, gateway
@@ -154,39 +153,22 @@ async def test_no_more_than_the_allowed_requests_are_read_ahead() -> None:
         assert len(await edge.posted()) == 1
 
 
+async def test_who_sends_without_end_leaves_the_others_their_turns() -> None:
+    async with gateway() as edge:
+        bob, alice = await edge.connect(), await edge.connect("alice")
+        for n in range(5000):
+            bob.send_frame("ping", frame_id=str(n))
+        await alice.request("ping")
+        assert not [frame for frame in bob.unread_frames() if frame.get("id") == "4999"]
+        await bob.next_where(lambda frame: frame.get("id") == "4999")  # and is closed for nothing that it sent
+
+
 async def test_a_user_over_the_rate_is_told_when_to_come_back() -> None:
-    async with gateway(rate_per_s="1", rate_burst="1") as edge:
-        bob = await edge.connect()
+    async with gateway(rate_per_s="1", rate_burst="2") as edge:
+        bob = await edge.connect()  # which counts, too
         bob.send_frame("send", conversation_id="room", client_id="c1")
         error = await bob.refused("send", conversation_id="room", client_id="c2")
         assert (error["code"], error["retry_after_ms"]) == ("rate_limited", 1000)
-
-
-async def test_routed_sessions_are_caught_up_from_history() -> None:
-    async with gateway() as edge:
-        bob = edge.dial(f"token={edge.token()}")
-        welcome = await bob.next("welcome")
-        edge.history.answers.append(
-            SyncAnswer(conversations=(changes(1, 2),), since=Position(START, {ROOM: 2}).token())
-        )
-        await edge.tell(SessionsRouted(replica_id="d1", session_ids=(SessionId(welcome["connection_id"]),)))
-        assert [frame["seq"] for frame in bob.unread("message")] == [1, 2]
-        await edge.deliver(stored(2), stored(3))
-        assert [frame["seq"] for frame in bob.unread("message")] == [1, 2, 3]
-        assert [(query.user_id, query.versions) for query in edge.history.asked[:1]] == [("bob", {})]
-
-
-async def test_history_that_cannot_fill_a_gap_yet_is_asked_again_later_and_not_at_once() -> None:
-    async with gateway() as edge:
-        bob = await edge.connect()
-        await edge.deliver(stored(1), stored(3))
-        assert len(edge.history.asked) == 1
-        edge.history.answers.append(
-            SyncAnswer(conversations=(changes(2, 3),), since=Position(START, {ROOM: 3}).token())
-        )
-        await edge.clock.advance(1)
-        assert len(edge.history.asked) == 2
-        assert [frame["seq"] for frame in bob.unread("message")] == [1, 2, 3]
 
 
 async def test_typing_never_comes_back_to_who_types() -> None:

@@ -17,7 +17,7 @@ from shared.history_http import HttpHistory
 from shared.http import bearer_guard, install_error_handlers
 from shared.ids import ConversationId
 from tests.fakes.clock import START, FakeClock
-from tests.fakes.history_commands import ALICE, BOB, DIRECT, EVE, acknowledge, create_group, send
+from tests.fakes.history_commands import ALICE, BOB, DIRECT, EVE, GROUP, acknowledge, create_group, send
 from tests.fakes.history_store import FakeMessageStore
 
 TOKEN = SecretStr("internal")
@@ -33,7 +33,7 @@ class Asked:
         app = FastAPI()
         install_error_handlers(app)
         app.include_router(queries_router(self.direct), dependencies=[Depends(bearer_guard(TOKEN))])
-        app.include_router(conversations_router(self.direct, self.store))
+        app.include_router(conversations_router(self.direct))
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False),
             base_url="http://history",
@@ -69,7 +69,21 @@ async def test_every_query_answers_the_same(asked: Asked) -> None:
     assert messages == await direct.messages(BOB, DIRECT, before=3, after=None, limit=1)
     assert messages.messages[0].content == "👍"
     assert await remote.unread(BOB) == {DIRECT: 2}
-    assert await remote.members(DIRECT) == (ALICE, BOB)
+    assert await remote.members(GROUP) == await direct.members(GROUP)
+    for cursor in (None, "Ym9i"):
+        members = await remote.member_page(ALICE, GROUP, limit=1, cursor=cursor)
+        assert members == await direct.member_page(ALICE, GROUP, limit=1, cursor=cursor)
+    receipts = await remote.receipts(ALICE, DIRECT, 1)
+    assert receipts == await direct.receipts(ALICE, DIRECT, 1)
+    assert [(each.user_id, each.read, each.read_at) for each in receipts] == [(BOB, True, START)]
+    number = (await direct.conversation(ALICE, GROUP)).number
+    assert await remote.conversation_numbered(ALICE, number) == GROUP
+    place = await remote.message_place(BOB, messages.messages[0].number)
+    assert place == await direct.message_place(BOB, messages.messages[0].id)
+    assert (place.conversation_id, place.seq) == (DIRECT, 2)
+    space = ConversationId("space")
+    await asked.store.create([create_group(room=space)], at=asked.clock.now())
+    assert await remote.channels(ALICE, space) == await direct.channels(ALICE, space) == ()
 
 
 async def test_refusals_come_through_with_what_they_say(asked: Asked) -> None:
@@ -130,4 +144,19 @@ async def test_an_operator_sees_a_conversation(asked: Asked) -> None:
     assert shown["watermarks"][1]["read_seq"] == 1
     times = (shown["created_at"], shown["last_message"]["created_at"], shown["watermarks"][1]["read_at"])
     assert times == (rfc3339(START),) * 3
-    assert (await asked.client.get("/admin/conversations/none")).status_code == 404
+    assert (await asked.client.get(f"/admin/conversations/{shown['number']}")).json() == shown
+    for missing in ("none", "0", "999"):
+        assert (await asked.client.get(f"/admin/conversations/{missing}")).status_code == 404
+
+
+async def test_an_operator_sees_what_became_of_a_message(asked: Asked) -> None:
+    [message] = (await asked.direct.messages(BOB, DIRECT, before=2, after=None, limit=1)).messages
+    response = await asked.client.get(f"/admin/messages/{message.id}/timeline")
+    assert response.status_code == 200
+    shown = response.json()
+    assert (shown["message_id"], shown["seq"]) == (message.id, 1)
+    assert shown["steps"][0] == {"step": "stored", "at": rfc3339(START), "process": "history"}
+    assert {"step": "read", "at": rfc3339(START), "user_id": BOB} in shown["steps"]
+    assert (await asked.client.get(f"/admin/messages/{message.number}/timeline")).json() == shown
+    for missing in ("none", "0", str(message.number + 99)):
+        assert (await asked.client.get(f"/admin/messages/{missing}/timeline")).status_code == 404

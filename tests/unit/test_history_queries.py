@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history.queries import MAX_PAGE_BYTES, StoredHistory
-from history.store import Record
-from shared.errors import Invalid, NotAMember, NotFound
-from shared.events import MessageStored
+from history.paging import MAX_PAGE_BYTES
+from history.queries import StoredHistory
+from history.reading import End, Record
+from shared.errors import Invalid
+from shared.events import ConversationChanged, MessageStored
 from shared.history_api import MAX_PAGE, Changes, SyncAnswer, SyncQuery
 from shared.ids import ConversationId, UserId, direct_conversation_id
 from shared.position import SETTLE, Position, Verdict
@@ -26,10 +27,12 @@ PEERS = [UserId(f"peer-{n}") for n in range(5)]
 class World:
     """A store, its queries, and Alice's conversations with her peers."""
 
-    def __init__(self, *, max_conversations: int = 100) -> None:
+    def __init__(self, *, max_conversations: int = 100, max_versions: int = 2000) -> None:
         self.clock = FakeClock()
         self.store = FakeMessageStore()
-        self.history = StoredHistory(self.store, clock=self.clock, max_conversations=max_conversations)
+        self.history = StoredHistory(
+            self.store, clock=self.clock, max_conversations=max_conversations, max_versions=max_versions
+        )
         self.sent: list[MessageStored] = []
 
     async def send(
@@ -56,7 +59,7 @@ class World:
 
 
 def events(changes: Sequence[Changes]) -> list[MessageStored]:
-    return [event for each in changes for event in each.events]
+    return [event for each in changes for event in each.events if isinstance(event, MessageStored)]
 
 
 def by_conversation(stored: Sequence[MessageStored]) -> dict[ConversationId, list[MessageStored]]:
@@ -139,14 +142,19 @@ async def test_a_new_conversation_without_messages_is_given_once() -> None:
     _, since = await world.sync(None)
     await world.store.create([create_group()], at=world.clock.now())
     changes, since = await world.sync(since)
-    assert [(each.conversation.id, each.events) for each in changes] == [(GROUP, ())]
+    assert [(each.conversation.id, each.version) for each in changes] == [(GROUP, 1)]
+    [created] = changes[0].events
+    assert isinstance(created, ConversationChanged)
+    assert (created.change, created.conversation.member_ids) == ("created", (ALICE, BOB, EVE))
     assert (await world.sync(since))[0] == []
 
 
 async def test_a_conversation_in_the_making_has_members_and_is_not_shown_yet() -> None:
     class HalfMade(FakeMessageStore):
+        made = False
+
         async def records(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Record]:
-            return {}
+            return await super().records(conversation_ids) if self.made else {}
 
     clock, store = FakeClock(), HalfMade()
     await store.create([create_group()], at=clock.now())
@@ -155,22 +163,27 @@ async def test_a_conversation_in_the_making_has_members_and_is_not_shown_yet() -
     assert answer.conversations == ()
     page = await history.conversations(ALICE, limit=10, cursor=None)
     assert page.conversations == ()
+    positions = [answer.since, (await history.position(ALICE)).token()]
+    store.made = True
+    for since in positions:
+        [changes] = (await history.sync(SyncQuery(user_id=ALICE, since=since))).conversations
+        assert [event.version for event in changes.events] == [1]
 
 
 async def test_a_message_that_comes_while_a_sync_is_answered_is_not_counted_as_given() -> None:
     clock = FakeClock()
 
     class Busy(FakeMessageStore):
-        async def records(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Record]:
+        async def ends(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, End]:
             await self.append([send("c2", to=BOB)], at=clock.now(), repeated=False)
-            return await super().records(conversation_ids)
+            return await super().ends(conversation_ids)
 
     store = Busy()
     await store.append([send("c1", to=BOB)], at=clock.now(), repeated=False)
     answer = await StoredHistory(store, clock=clock).sync(SyncQuery(user_id=BOB))
     [changes] = answer.conversations
     assert (changes.conversation.last_version, changes.version) == (2, 1)
-    assert [event.message.version for event in changes.events] == [1]
+    assert [event.version for event in changes.events] == [1]
 
 
 async def test_the_clients_versions_are_added_to_the_token() -> None:
@@ -187,7 +200,7 @@ async def test_only_the_newest_page_is_given_and_it_says_so() -> None:
         await world.send()
     ((changes,), since) = await world.sync(None)
     assert (len(changes.events), changes.limited, changes.before) == (MAX_PAGE, True, 3)
-    assert changes.events[-1].message.seq == MAX_PAGE + 2
+    assert events([changes])[-1].message.seq == MAX_PAGE + 2
     page = await world.history.messages(ALICE, DIRECT, before=changes.before, after=None, limit=MAX_PAGE)
     assert [message.seq for message in page.messages] == [1, 2]
     assert (await world.sync(since))[0] == []
@@ -209,7 +222,7 @@ async def test_an_answer_to_a_sync_has_only_the_newest_messages_that_fit() -> No
     for _ in range(3):
         await world.send(content=LARGE)
     ((changes,), since) = await world.sync(None)
-    assert [event.message.seq for event in changes.events] == [2, 3]
+    assert [event.message.seq for event in events([changes])] == [2, 3]
     assert (changes.version, changes.limited, changes.before) == (3, True, 2)
     assert (await world.sync(since))[0] == []
 
@@ -253,6 +266,41 @@ async def test_conversations_come_in_the_order_of_their_changes() -> None:
     second = await world.history.sync(SyncQuery(user_id=ALICE, since=first.since))
     assert direct_conversation_id(ALICE, PEERS[2]) in rooms(second)
     assert not second.has_more
+
+
+async def test_a_token_stays_short_however_many_conversations_a_sync_gives() -> None:
+    world = World(max_conversations=2, max_versions=3)
+    people = [UserId(f"p{n}") for n in range(20)]
+    for peer in people:
+        await world.send(peer)
+        await world.clock.advance(1)
+    await world.clock.advance(SETTLE.total_seconds())
+    since, given, more = None, 0, True
+    while more:
+        answer = await world.history.sync(SyncQuery(user_id=ALICE, since=since))
+        since, more = answer.since, answer.has_more
+        given += len(answer.conversations)
+        assert len(Position.from_token(since).versions) <= 4
+    assert given == len(people)
+    assert (await world.sync(since))[0] == []
+
+
+async def test_what_changes_in_the_middle_of_a_long_sync_is_not_lost() -> None:
+    world = World(max_conversations=2, max_versions=0)
+    for peer in (*PEERS[:4], PEERS[0]):
+        await world.send(peer)
+        await world.clock.advance(1)
+    await world.clock.advance(SETTLE.total_seconds())
+    first = await world.history.sync(SyncQuery(user_id=ALICE))
+    assert Position.from_token(first.since).versions == {}
+    assert rooms(first) == [direct_conversation_id(ALICE, peer) for peer in PEERS[1:3]]
+    again = await world.send(PEERS[1])
+    changes, _ = await world.sync(first.since)
+    logs = by_conversation(events(changes))
+    assert logs[direct_conversation_id(ALICE, PEERS[0])] == [world.sent[0], world.sent[4]]
+    assert again in logs[direct_conversation_id(ALICE, PEERS[1])]
+    assert direct_conversation_id(ALICE, PEERS[2]) not in logs
+    assert direct_conversation_id(ALICE, PEERS[3]) in logs
 
 
 def rooms(answer: SyncAnswer) -> list[ConversationId]:
@@ -346,20 +394,3 @@ async def test_a_page_of_messages_says_whether_there_are_more() -> None:
         await page(3, 2)
     with pytest.raises(Invalid):
         await page(2**64, None)
-
-
-async def test_strangers_are_told_nothing() -> None:
-    world = World()
-    await world.send()
-    none = ConversationId("none")
-    with pytest.raises(NotAMember):
-        await world.history.conversation(EVE, DIRECT)
-    with pytest.raises(NotAMember):
-        await world.history.messages(EVE, DIRECT, before=None, after=None, limit=1)
-    with pytest.raises(NotFound):
-        await world.history.conversation(EVE, none)
-    with pytest.raises(NotFound):
-        await world.history.members(none)
-    assert await world.history.members(DIRECT) == (ALICE, BOB)
-    answer = await world.history.sync(SyncQuery(user_id=EVE, versions={DIRECT: 0}))
-    assert answer.conversations == ()

@@ -1,121 +1,24 @@
 """The history service on a broker in memory: what is stored is told to everyone concerned, whatever fails."""
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
-from datetime import datetime
-from typing import TypeAlias
 
-import msgspec
 import pytest
 
 from history import wiring
-from history.sequence import Appended
-from history.settings import HistorySettings
-from shared.broker.api import Headers
-from shared.broker.memory import MemoryBroker
-from shared.broker.topology import EVENTS, RECEIPTS, Exchange, Route, Topology
-from shared.commands import Acknowledge, CreateConversation, SendMessage, Stage
-from shared.envelope import Envelope, decode_batch, encode, join
-from shared.errors import BrokerUnavailable, QueueFull, WarrenError
-from shared.events import ConversationCreated, MessageFailed, MessageStored, ReceiptAdvanced, Rejected, Stored
-from shared.ids import GatewayId, MessageId, new_id
-from tests.fakes.clock import FakeClock, settle
-from tests.fakes.history_commands import ALICE, BOB, DIRECT, EVE, acknowledge, create_direct, send
-from tests.fakes.history_store import FakeMessageStore
-from tests.fakes.running import PlayedGateway, running
-
-Order: TypeAlias = SendMessage | Acknowledge | CreateConversation
-TOPOLOGY = Topology(shards=2)
-SETTINGS = HistorySettings.from_env(
-    {
-        "WARREN_SHARDS": "2",
-        "WARREN_MODE": "development",
-        "WARREN_PUBLISH_PACE_S": "0",
-        "WARREN_ADMIN_TOKEN": "admin",
-        "WARREN_INTERNAL_TOKEN": "internal",
-    }
-)
-
-
-class PoisonedStore(FakeMessageStore):
-    """A store with a bug that one content brings out."""
-
-    async def append(
-        self, commands: Sequence[SendMessage], *, at: datetime, repeated: bool
-    ) -> list[Appended | WarrenError]:
-        if any(command.content == "poison" for command in commands):
-            raise ZeroDivisionError
-        return await super().append(commands, at=at, repeated=repeated)
-
-
-class FlakyBroker(MemoryBroker):
-    """A connection that fails as often as it is told, publishing to one exchange."""
-
-    failing: Exchange | None = None
-    failures = 0
-    failure: WarrenError = BrokerUnavailable("The connection was told to fail.")
-
-    async def publish(self, route: Route, body: bytes, *, headers: Headers | None = None) -> None:
-        if route.exchange is self.failing and self.failures:
-            self.failures -= 1
-            raise self.failure
-        await super().publish(route, body, headers=headers)
-
-
-class History:
-    """One history replica on a broker in memory, and what surrounds it."""
-
-    def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.broker = MemoryBroker(self.clock)
-        self.store = PoisonedStore()
-        self.connection = FlakyBroker(self.clock, parent=self.broker)
-
-    def run(self) -> AbstractAsyncContextManager[None]:
-        service = wiring.build(SETTINGS, broker=self.connection, store=self.store, clock=self.clock, new_id=new_id)
-        return running(service)
-
-    def gateway(self, name: str = "gw-1") -> AbstractAsyncContextManager[PlayedGateway]:
-        return PlayedGateway.open(name, self.broker.connect(), self.clock)
-
-    async def order(self, *commands: Order, reply_to: str | None = "gw-1", attempt: int = 1) -> list[Envelope]:
-        """Publish commands to their conversation's shard, and let history carry them out."""
-        envelopes = [
-            Envelope(
-                id=new_id(),
-                trace_id=new_id(),
-                occurred_at=self.clock.now(),
-                body=command,
-                attempt=attempt,
-                reply_to=GatewayId(reply_to) if reply_to else None,
-            )
-            for command in commands
-        ]
-        route = TOPOLOGY.commands_route(commands[0].conversation_id)
-        await self.broker.publish(route, join([encode(envelope) for envelope in envelopes]))
-        await settle()
-        return envelopes
-
-    async def events(self) -> list[Envelope]:
-        """Take what history has told delivery."""
-        envelopes: list[Envelope] = []
-        for queue in TOPOLOGY.delivery_events:
-            while (delivery := await self.broker.get(queue)) is not None:
-                envelopes += decode_batch(delivery.body)[0]
-                await delivery.ack()
-        return envelopes
-
-    async def left(self) -> list[str]:
-        """Name the queues of commands, retries and dead letters in which something waits."""
-        queues = [queue for queue in TOPOLOGY.queues if queue.family == "history.commands"]
-        return [queue.name for queue in queues if await self.broker.depth(queue)]
+from shared.broker.topology import EVENTS, RECEIPTS
+from shared.commands import Stage
+from shared.envelope import Envelope
+from shared.errors import QueueFull
+from shared.events import MessageFailed, MessageStored, ReceiptAdvanced, Rejected, Stored
+from shared.ids import MessageId, new_id
+from tests.fakes.clock import settle
+from tests.fakes.history_commands import ALICE, BOB, DIRECT, EVE, acknowledge, send
+from tests.fakes.history_process import SETTINGS, TOPOLOGY, PlayedHistory
 
 
 @pytest.fixture
-async def history() -> History:
-    made = History()
-    await made.broker.declare(TOPOLOGY)
-    return made
+async def history() -> PlayedHistory:
+    return await PlayedHistory.declared()
 
 
 def places(envelopes: Sequence[Envelope]) -> list[tuple[str, int]]:
@@ -127,7 +30,7 @@ def places(envelopes: Sequence[Envelope]) -> list[tuple[str, int]]:
     ]
 
 
-async def test_a_stored_message_is_told_to_its_sender_and_to_delivery(history: History) -> None:
+async def test_a_stored_message_is_told_to_its_sender_and_to_delivery(history: PlayedHistory) -> None:
     async with history.run(), history.gateway() as gateway:
         (command,) = await history.order(send("c1", to=BOB, message_id="m-1"))
         (answer,) = await gateway.received()
@@ -148,7 +51,17 @@ async def test_a_stored_message_is_told_to_its_sender_and_to_delivery(history: H
         assert await history.left() == []
 
 
-async def test_a_repeat_is_answered_and_told_as_the_first_time(history: History) -> None:
+async def test_the_store_is_told_of_each_shard_that_is_taken_over(history: PlayedHistory) -> None:
+    async with history.run():
+        await settle()
+        assert history.store.taken_over == TOPOLOGY.shards
+        history.connection.break_connection()
+        history.connection.restore()
+        await history.clock.advance(60)
+        assert history.store.taken_over == 2 * TOPOLOGY.shards
+
+
+async def test_a_repeat_is_answered_and_told_as_the_first_time(history: PlayedHistory) -> None:
     async with history.run(), history.gateway() as gateway:
         await history.order(send("c1", to=BOB))
         first, told = await gateway.got(Stored), await history.events()
@@ -157,7 +70,7 @@ async def test_a_repeat_is_answered_and_told_as_the_first_time(history: History)
         assert [event.body for event in await history.events()] == [event.body for event in told]
 
 
-async def test_a_refused_message_is_answered_and_told_to_nobody_else(history: History) -> None:
+async def test_a_refused_message_is_answered_and_told_to_nobody_else(history: PlayedHistory) -> None:
     async with history.run(), history.gateway() as gateway:
         (_, refused) = await history.order(send("c1", to=BOB), send("c1", sender=EVE))
         answers = {answer.id: answer.body for answer in await gateway.received()}
@@ -168,21 +81,21 @@ async def test_a_refused_message_is_answered_and_told_to_nobody_else(history: Hi
         assert await history.left() == []
 
 
-async def test_a_refusal_that_its_gateway_cannot_take_becomes_a_receipt(history: History) -> None:
+async def test_a_refusal_that_its_gateway_cannot_take_becomes_a_receipt(history: PlayedHistory) -> None:
     async with history.run(), history.gateway("gw-2") as elsewhere:
         await history.order(send("c1", sender=EVE), reply_to="gw-1")
         (failed,) = await elsewhere.got(MessageFailed)
         assert (failed.sender_id, failed.client_id, failed.error.code) == (EVE, "c1", "not_a_member")
 
 
-async def test_a_gateway_that_is_gone_holds_nothing_up(history: History) -> None:
+async def test_a_gateway_that_is_gone_holds_nothing_up(history: PlayedHistory) -> None:
     async with history.run():
         await history.order(send("c1", to=BOB), send("c2"), reply_to="gw-1")
         assert places(await history.events()) == [("c1", 1), ("c2", 2)]
         assert await history.left() == []
 
 
-async def test_an_outage_of_the_store_holds_the_order_and_parks_nothing(history: History) -> None:
+async def test_an_outage_of_the_store_holds_the_order_and_parks_nothing(history: PlayedHistory) -> None:
     async with history.run(), history.gateway() as gateway:
         history.store.fail(3)
         await history.order(send("c1", to=BOB))
@@ -194,7 +107,7 @@ async def test_an_outage_of_the_store_holds_the_order_and_parks_nothing(history:
         assert await history.left() == []
 
 
-async def test_an_event_that_the_broker_did_not_take_is_told_again(history: History) -> None:
+async def test_an_event_that_the_broker_did_not_take_is_told_again(history: PlayedHistory) -> None:
     async with history.run(), history.gateway() as gateway:
         history.connection.failing, history.connection.failures = EVENTS, 1
         await history.order(send("c1", to=BOB))
@@ -204,7 +117,7 @@ async def test_an_event_that_the_broker_did_not_take_is_told_again(history: Hist
         assert await history.left() == []
 
 
-async def test_an_event_that_a_full_queue_does_not_take_is_told_when_there_is_room(history: History) -> None:
+async def test_an_event_that_a_full_queue_does_not_take_is_told_when_there_is_room(history: PlayedHistory) -> None:
     history.connection.failing, history.connection.failures = EVENTS, 10**6
     history.connection.failure = QueueFull("Delivery's queue was told to be full.")
     async with history.run(), history.gateway() as gateway:
@@ -217,7 +130,7 @@ async def test_an_event_that_a_full_queue_does_not_take_is_told_when_there_is_ro
         assert await history.left() == []
 
 
-async def test_a_poisoned_message_is_given_up_alone_and_its_sender_learns_it(history: History) -> None:
+async def test_a_poisoned_message_is_given_up_alone_and_its_sender_learns_it(history: PlayedHistory) -> None:
     async with history.run(), history.gateway() as gateway:
         await history.order(send("c1", to=BOB), send("c2", content="poison"), send("c3"))
         assert places(await history.events()) == [("c1", 1), ("c3", 2)]
@@ -228,7 +141,7 @@ async def test_a_poisoned_message_is_given_up_alone_and_its_sender_learns_it(his
         assert await history.left() == ["history.commands.dead"]
 
 
-async def test_a_receipt_is_told_once_and_read_implies_delivered(history: History) -> None:
+async def test_a_receipt_is_told_once_and_read_implies_delivered(history: PlayedHistory) -> None:
     async with history.run(), history.gateway() as gateway:
         await history.order(send("c1", to=BOB), send("c2"))
         await gateway.received()
@@ -244,7 +157,7 @@ async def test_a_receipt_is_told_once_and_read_implies_delivered(history: Histor
         assert await gateway.received() == []
 
 
-async def test_a_receipt_that_may_have_been_lost_is_told_again(history: History) -> None:
+async def test_a_receipt_that_may_have_been_lost_is_told_again(history: PlayedHistory) -> None:
     async with history.run(), history.gateway() as gateway:
         await history.order(send("c1", to=BOB))
         await history.order(acknowledge(1), reply_to=None)
@@ -254,7 +167,7 @@ async def test_a_receipt_that_may_have_been_lost_is_told_again(history: History)
         assert await gateway.got(ReceiptAdvanced) == first
 
 
-async def test_a_receipt_that_the_broker_did_not_take_is_told_again(history: History) -> None:
+async def test_a_receipt_that_the_broker_did_not_take_is_told_again(history: PlayedHistory) -> None:
     async with history.run(), history.gateway() as gateway:
         await history.order(send("c1", to=BOB))
         history.connection.failing, history.connection.failures = RECEIPTS, 1
@@ -263,7 +176,7 @@ async def test_a_receipt_that_the_broker_did_not_take_is_told_again(history: His
         assert [receipt.stage for receipt in await gateway.got(ReceiptAdvanced)] == [Stage.DELIVERED, Stage.READ]
 
 
-async def test_a_receipt_that_one_full_gateway_does_not_take_is_not_done_again(history: History) -> None:
+async def test_a_receipt_that_one_full_gateway_does_not_take_is_not_done_again(history: PlayedHistory) -> None:
     history.connection.failing, history.connection.failures = RECEIPTS, 1
     history.connection.failure = QueueFull("A gateway's queue was told to be full.")
     async with history.run(), history.gateway() as gateway:
@@ -274,7 +187,7 @@ async def test_a_receipt_that_one_full_gateway_does_not_take_is_not_done_again(h
         assert [receipt.stage for receipt in await gateway.got(ReceiptAdvanced)] == [Stage.READ]
 
 
-async def test_a_strangers_receipt_is_dropped(history: History) -> None:
+async def test_a_strangers_receipt_is_dropped(history: PlayedHistory) -> None:
     async with history.run(), history.gateway() as gateway:
         await history.order(send("c1", to=BOB))
         await gateway.received()
@@ -283,19 +196,7 @@ async def test_a_strangers_receipt_is_dropped(history: History) -> None:
         assert await history.left() == []
 
 
-async def test_a_conversation_is_created_and_then_there(history: History) -> None:
-    async with history.run(), history.gateway() as gateway:
-        await history.order(create_direct())
-        await history.order(create_direct(), msgspec.structs.replace(create_direct(), creator_id=EVE))
-        (made, there, refused) = [answer.body for answer in await gateway.received()]
-        assert isinstance(made, ConversationCreated)
-        assert isinstance(there, ConversationCreated)
-        assert isinstance(refused, Rejected)
-        assert (made.conversation_id, made.number, made.created) == (DIRECT, 1, True)
-        assert (there.conversation_id, there.number, there.created) == (DIRECT, 1, False)
-
-
-async def test_it_is_ready_while_broker_and_store_are(history: History) -> None:
+async def test_it_is_ready_while_broker_and_store_are(history: PlayedHistory) -> None:
     service = wiring.build(SETTINGS, broker=history.connection, store=history.store, clock=history.clock, new_id=new_id)
     assert {name: await check() for name, check in service.ready.items()} == {"broker": True, "store": True}
     history.store.fail(1)

@@ -121,6 +121,13 @@ def test_a_token_longer_than_the_limit_is_refused() -> None:
         Position.from_token("A" * (MAX_TOKEN_BYTES + 1))
 
 
+def test_what_history_answers_is_read_however_long_it_is() -> None:
+    users = (UserId(str(n)) for n in range(30_000))
+    position = Position(START, {direct_conversation_id(UserId("alice"), user): 1000 for user in users})
+    assert len(position.token()) > MAX_TOKEN_BYTES
+    assert Position.from_history(position.token()).versions == position.versions
+
+
 def test_a_position_of_three_thousand_conversations_fits() -> None:
     users = (UserId(str(n)) for n in range(3000))
     position = Position(START, {direct_conversation_id(UserId("alice"), user): 1000 for user in users})
@@ -138,3 +145,10 @@ def test_a_token_that_was_cut_off_is_refused() -> None:
     token = Position(START, {ROOM: 1}).token()
     with pytest.raises(Invalid, match="not one of this server's"):
         Position.from_token(token[:-8])
+
+
+def test_a_token_keeps_how_far_a_long_sync_has_come() -> None:
+    up_to = START + timedelta(seconds=5)
+    read = Position.from_token(Position(START, {ROOM: 3}, given=up_to).token())
+    assert (read.floor, read.given, read.versions) == (START, up_to, {ROOM: 3})
+    assert Position.from_token(Position(START).token()).given is None
