@@ -97,7 +97,8 @@ async def _answer_invalid_request(_: HTTPConnection, error: Exception) -> Respon
     if first["type"] == "json_invalid":
         return error_response(Invalid("The body is not JSON."))
     path = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    return error_response(InvalidField(f"{path}: {first['msg']}.", path=path))
+    what = first["msg"].removeprefix("Value error, ").rstrip(".")  # pydantic's word for a validator of ours
+    return error_response(InvalidField(f"{path}: {what}.", path=path))
 
 
 async def _answer_http_exception(connection: HTTPConnection, error: Exception) -> Response:

@@ -112,6 +112,13 @@ async def test_a_profile_that_cannot_be_is_refused_by_its_field(body: dict[str, 
         assert edge.presence.changes == []
 
 
+async def test_what_is_wrong_with_a_field_is_said_in_plain_words() -> None:
+    async with gateway() as edge, caller(edge) as http:
+        edge.presence.people[BOB] = profile("bob")
+        answer = await http.patch("/v1/users/bob", json={"time_zone": "Mars/Base"})
+        assert answer.json()["message"] == "time_zone: it must be a time zone's IANA name, as Europe/Berlin."
+
+
 async def test_a_profile_is_changed_by_its_user_alone() -> None:
     async with gateway() as edge, caller(edge) as http:
         edge.presence.people = {ALICE: profile("alice", username="al"), BOB: profile("bob")}
