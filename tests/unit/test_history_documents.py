@@ -6,6 +6,7 @@ from typing import Any
 import bson
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from history.documents import (
     change_document,
@@ -26,6 +27,19 @@ from shared.ids import ConversationId, MessageId, UserId, message_number
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ROOM, ALICE = ConversationId("c"), UserId("alice")
+MESSAGE = Message(
+    id=MessageId("m"),
+    number=1,
+    conversation_id=ROOM,
+    seq=1,
+    version=4,
+    client_id="k",
+    sender_id=ALICE,
+    sender_name="Alice",
+    type=MessageType.TEXT,
+    content="text",
+    created_at=AT,
+)
 CHANGES = [
     LoggedChange(
         id=MessageId("x"),
@@ -67,18 +81,9 @@ def test_a_change_survives_bson(change: LoggedChange) -> None:
 
 
 def test_what_was_changed_of_a_message_survives_bson() -> None:
-    message = Message(
-        id=MessageId("m"),
-        number=1,
-        conversation_id=ROOM,
-        seq=1,
-        version=4,
-        client_id="k",
-        sender_id=ALICE,
-        sender_name="Alice",
-        type=MessageType.TEXT,
+    message = replace(
+        MESSAGE,
         content="newest",
-        created_at=AT,
         metadata=msgspec.Raw(b'{"$a":1}'),
         mentions=(ALICE,),
         reactions={"a.b": (ALICE,)},
@@ -86,25 +91,12 @@ def test_what_was_changed_of_a_message_survives_bson() -> None:
     )
     edits = (Edit(2, AT, "first", msgspec.Raw(b'{"b":2}'), (ALICE,)), Edit(3, AT, "second", EMPTY_OBJECT))
     changed = LoggedMessage(message, 1, None, hidings=(Hiding(ALICE, 5, AT),), edits=edits)
-    written = message_document(Appended(msgspec.structs.replace(message, version=1), None, audience=()))
+    written = message_document(Appended(replace(message, version=1), None, audience=()))
     assert logged_of(through_bson(written | changed_fields(changed)["$set"])) == changed
 
 
 def test_a_change_takes_off_what_is_empty() -> None:
-    message = Message(
-        id=MessageId("m"),
-        number=1,
-        conversation_id=ROOM,
-        seq=1,
-        version=4,
-        client_id="k",
-        sender_id=ALICE,
-        sender_name="Alice",
-        type=MessageType.TEXT,
-        content="",
-        created_at=AT,
-        deleted_at=AT,
-    )
+    message = replace(MESSAGE, content="", deleted_at=AT)
     update = changed_fields(LoggedMessage(message, 1, None))
     assert update["$set"] == {"content": "", "changed_version": 4, "deleted_at": AT}
     assert update["$unset"].keys() == {"metadata", "mentions", "reactions", "edited_at", "edits", "hidden_for"}
