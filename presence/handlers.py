@@ -77,7 +77,7 @@ class TrackSessions:
         now = self._clock.now()
         changes = fold(envelopes, now=now)
         await self._store.apply(changes, at=now)
-        self._gateways_gone(changes.stopped, why="stopped")
+        self._gateways_gone(changes.stopped.keys() & self._announced, why="stopped")
         connections = await self._settle(changes.arrived | changes.statuses.keys())
         await self._sign_out(changes, connections)
         await self._ask(changes.alive.keys() - self._announced)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from prometheus_client import REGISTRY
 
 from shared.events import GatewayRefreshed, GatewayStopped, SessionOpened, SessionsAnnounced, SessionsWanted
 from shared.ids import GatewayId, UserId
@@ -65,6 +66,21 @@ async def test_a_stopped_gateway_takes_its_sessions_along(presence: PlayedPresen
         await presence.gateway.tell(GatewayStopped(gateway_id=GATEWAY))
         await presence.clock.advance(6)
         assert sorted(await presence.changes()) == [("alice", "offline", 0), ("bob", "online", 1)]
+
+
+async def test_a_gateway_that_says_at_its_start_that_none_was_before_it_is_not_counted_as_gone(
+    presence: PlayedPresence,
+) -> None:
+    def gone() -> float:
+        return REGISTRY.get_sample_value("warren_presence_gateways_gone_total", {"why": "stopped"}) or 0
+
+    async with running(presence.build()):
+        before = gone()
+        await presence.gateway.tell(GatewayStopped(gateway_id=GATEWAY))
+        assert gone() == before
+        await presence.gateway.tell(SessionsAnnounced(gateway_id=GATEWAY, sessions=(), first=True), REFRESHED)
+        await presence.gateway.tell(GatewayStopped(gateway_id=GATEWAY))
+        assert gone() == before + 1
 
 
 async def test_users_of_a_killed_gateway_are_offline_within_20_s(presence: PlayedPresence) -> None:
