@@ -11,7 +11,6 @@ import aio_pika
 import pytest
 from pydantic import SecretStr
 
-from deploy.local.rabbitmq import RabbitNode
 from shared.broker.api import Broker
 from shared.broker.memory import MemoryBroker
 from shared.broker.rabbit import RabbitBroker
@@ -31,6 +30,7 @@ from shared.broker.topology import (
 from shared.clock import Clock, SystemClock
 from shared.settings import BrokerSettings
 from tests.fakes.clock import FakeClock
+from tests.nodes import Rabbit
 
 LADDER = RetryLadder(delays_s=(1,))
 
@@ -140,7 +140,7 @@ class MemoryWorld:
 
 
 class RabbitWorld:
-    def __init__(self, url: str, node: RabbitNode | None = None) -> None:
+    def __init__(self, url: str, node: Rabbit | None = None) -> None:
         self.clock = SystemClock()
         self._url = url
         self._node = node
@@ -207,7 +207,7 @@ async def mortal(request: pytest.FixtureRequest, names: Names) -> AsyncIterator[
         await (await memory.connect()).declare(names)
         yield memory
         return
-    make: Callable[[], RabbitNode] = request.getfixturevalue("new_rabbit")
+    make: Callable[[], Rabbit] = request.getfixturevalue("new_rabbit")
     node = make()
     await asyncio.to_thread(node.start)
     rabbit = RabbitWorld(node.url, node)

@@ -10,7 +10,6 @@ from msgspec.structs import replace as altered
 from pydantic import SecretStr
 from pymongo import MongoClient
 
-from deploy.local.mongodb import MongoNode
 from presence.mongo.store import MongoPresenceStore
 from presence.store import MAX_DEVICES, Changes, Connection, PresenceStore, Sign, Standing
 from shared.commands import SetStatus, Status
@@ -22,6 +21,7 @@ from shared.settings import MongoSettings
 from tests.fakes.clock import START
 from tests.fakes.presence_store import FakePresenceStore
 from tests.fakes.sessions import closing, session
+from tests.nodes import Mongo
 
 ALICE, BOB = UserId("alice"), UserId("bob")
 GATEWAY, OTHER = GatewayId("gw-1"), GatewayId("gw-2")
@@ -275,7 +275,7 @@ async def test_an_unknown_device_is_not_signed_out(store: PresenceStore) -> None
     assert await store.signed_out_of(BOB) == {}
 
 
-async def test_the_store_on_mongodb_says_so_when_it_cannot(new_mongo: Callable[[], MongoNode]) -> None:
+async def test_the_store_on_mongodb_says_so_when_it_cannot(new_mongo: Callable[[], Mongo]) -> None:
     away = new_mongo()
     settings = MongoSettings(mongo_url=SecretStr(away.url), mongo_timeout_s=0.2)
     async with MongoPresenceStore.open(settings) as store:

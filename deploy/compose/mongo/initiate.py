@@ -42,7 +42,7 @@ def prepare(member: str, admin_password: str, password: str) -> None:
     with MongoClient[dict[str, Any]](ADDRESS) as first:
         _initiate(first, member, admin_password)
     with MongoClient[dict[str, Any]](ADDRESS, username="admin", password=admin_password) as admin:
-        rights = {"pwd": password, "roles": [{"role": "readWrite", "db": DATABASE}]}
+        rights: dict[str, Any] = {"pwd": password, "roles": [{"role": "readWrite", "db": DATABASE}]}
         try:
             admin[DATABASE].command("updateUser", "warren", **rights)
         except OperationFailure as error:
