@@ -9,7 +9,7 @@ COMPOSE ?= docker compose
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down logs chat check unit test contract e2e fuzz-api bench lock env docs clean
+.PHONY: help run up down logs chat check unit kustomize test contract e2e fuzz-api bench lock env docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +40,14 @@ check: $(VENV) ## format, lint, types, import rules, and the tests that need not
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory unit
 
-unit: $(VENV) ## unit and slice tests: no network, no process
+unit: $(VENV) kustomize ## unit and slice tests: no network, no process
 	PYTHONASYNCIODEBUG=1 $(BIN)/pytest -q -n logical --maxprocesses 8 tests/unit tests/slice
+
+# The overlays for Kubernetes are rendered with kubectl or kustomize, or with Kustomize's Go code in a Python package.
+# The package says that it wants Python 3.14; it runs on 3.11.
+kustomize: $(VENV)
+	@command -v kubectl >/dev/null || command -v kustomize >/dev/null || $(BIN)/python -c 'import pykustomize' 2>/dev/null || \
+		$(BIN)/pip install -q --disable-pip-version-check --no-deps --ignore-requires-python pykustomize==0.1.4
 
 test: unit contract e2e ## every test; the last two suites start a private RabbitMQ and MongoDB on free ports
 
