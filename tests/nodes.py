@@ -77,7 +77,7 @@ def chosen() -> Choice:
     """Choose once for the session; pulls the images that are missing."""
     assert WANTED in ("", "containers", "local"), f"WARREN_TEST_NODES={WANTED} is neither containers nor local"
     if WANTED == "local":
-        return Choice(containers=False, why="local binaries, as WARREN_TEST_NODES says")
+        return Choice(containers=False, why="local binaries, as WARREN_TEST_NODES says; test_compose.py is left out")
     try:
         engine = docker.from_env(timeout=ENGINE_TIMEOUT_S)
         try:
@@ -87,7 +87,7 @@ def chosen() -> Choice:
     except DockerException as error:
         if WANTED == "containers":
             raise
-        return Choice(containers=False, why=f"local binaries, since no Docker engine serves: {error}")
+        return Choice(containers=False, why=f"local binaries, and test_compose.py is left out: {error}")
     return Choice(containers=True, why=f"containers of {RABBITMQ_IMAGE} and {MONGO_IMAGE}, {says}")
 
 

@@ -72,7 +72,7 @@ class Stack:
     @asynccontextmanager
     async def admin(self, name: str) -> AsyncIterator[httpx.AsyncClient]:
         """Speak to the admin API of a service."""
-        headers = {"Authorization": f"Bearer {DEVELOPMENT_SECRET}"}
+        headers = {"Authorization": f"Bearer {self.environ['WARREN_ADMIN_TOKEN']}"}
         url = f"http://127.0.0.1:{self.admin_ports[name]}"
         async with httpx.AsyncClient(base_url=url, headers=headers) as http:
             yield http
