@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -65,14 +66,9 @@ class ComposeStack(Stack):
             await until_ready(self.gateways[0].port, "/openapi.json")
 
     def tails(self) -> str:
-        """Give the ends of all logs, as they were when the last command on the project failed or the tests ended."""
-        log = self.log_dir / "compose.log"
-        return log.read_text(errors="replace") if log.exists() else ""
-
-    async def keep_logs(self) -> None:
-        """Write the ends of all logs to where `tails` finds them."""
-        logs = await self.compose("logs", "--no-color", "--timestamps", "--tail", str(TAIL_LINES))
-        (self.log_dir / "compose.log").write_text(logs)
+        """Give the ends of all logs."""
+        command = ["docker", "compose", "logs", "--no-color", "--timestamps", "--tail", str(TAIL_LINES)]
+        return subprocess.run(command, cwd=PROJECT, env=self.shell, capture_output=True, text=True, check=False).stdout
 
 
 async def run(*command: str, environ: dict[str, str]) -> str:
@@ -109,8 +105,15 @@ async def composed(directory: Path) -> AsyncIterator[ComposeStack]:
     }
     stack = ComposeStack(environ, directory, [Gateway("proxy", ports["proxy"])], admin_ports=ports, shell=shell)
     try:
-        await stack.compose("up", "--detach", "--build", "--wait")
+        await _bring_up(stack)
         yield stack
     finally:
-        await stack.keep_logs()
         await stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+
+async def _bring_up(stack: ComposeStack) -> None:
+    try:
+        await stack.compose("up", "--detach", "--build", "--wait")
+    except AssertionError as failure:
+        failure.add_note(stack.tails())
+        raise
