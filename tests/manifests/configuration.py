@@ -134,7 +134,7 @@ def secret_keys_exist(overlay: Overlay) -> Iterator[str]:
 
 def documented_secrets() -> dict[str, set[str]]:
     """Give the keys of each Secret that docs/deploy.md makes with kubectl."""
-    commands = re.findall(r"create secret generic (\S+)((?: \\\n.*|.)*)", DOCUMENT.read_text())
+    commands = re.findall(r"create secret generic (\S+)((?:\\\n|.)*)", DOCUMENT.read_text())
     return {name: set(re.findall(r"--from-(?:literal|file)=([\w-]+)=", rest)) for name, rest in commands}
 
 

@@ -24,6 +24,10 @@ def container(overlay: Overlay, name: str = "warren-history") -> Manifest:
     return found
 
 
+def secret_volume(overlay: Overlay, name: str) -> Manifest:
+    return next(each["secret"] for each in pod(overlay, name)["volumes"] if "secret" in each)
+
+
 def config(overlay: Overlay) -> dict[str, str]:
     found: dict[str, str] = overlay.one("ConfigMap", "warren-config")["data"]
     return found
@@ -102,7 +106,7 @@ SPOILT: list[tuple[Policy, Spoil]] = [
     (configuration.secret_keys_exist, lambda o: container(o)["env"][0]["valueFrom"]["secretKeyRef"].update(key="x")),
     (
         configuration.secret_keys_exist,
-        lambda o: pod(o, "warren-mongodb")["volumes"][3]["secret"].update(secretName="x"),
+        lambda o: secret_volume(o, "warren-mongodb").update(secretName="x"),
     ),
     (configuration.pods_may_end_in_peace, lambda o: config(o).update(WARREN_GATEWAY_DRAIN_S="300")),
     (configuration.pods_may_end_in_peace, lambda o: pod(o, "warren-gateway").pop("terminationGracePeriodSeconds")),

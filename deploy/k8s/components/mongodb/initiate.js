@@ -11,7 +11,8 @@ const first = `mongodb://${ROOT_USERNAME}:${ROOT_PASSWORD}@${hosts[0]}/?authSour
 function eventually(what, attempt) {
   for (;;) {
     try {
-      return attempt();
+      const result = attempt(); // mongosh waits for it here, and would not behind a return
+      return result;
     } catch (error) {
       if (Date.now() - began > PATIENCE_MS) throw error;
       print(`${what}: ${error.message}; trying again …`);
