@@ -69,6 +69,9 @@ def members_are_counted_right(overlay: Overlay) -> Iterator[str]:
         yield f"a replica set of {told['MEMBERS']} in {mongodb.spec['replicas']} pods"
     if mongodb.spec["replicas"] % 2 == 0 or rabbitmq.spec["replicas"] % 2 == 0:
         yield "an even number has no better majority than one less"
+    script = overlay.one("ConfigMap", "warren-mongodb-scripts")["data"]["initiate.js"]
+    if f"{mongodb.name}-${{n}}.{mongodb.spec['serviceName']}.${{POD_NAMESPACE}}.svc:27017" not in script:
+        yield "the replica set is made of names that lead nowhere"
     suffix = f".{rabbitmq.spec['serviceName']}.$(POD_NAMESPACE)"
     names = {each["name"]: each.get("value", "") for each in rabbitmq.pod["containers"][0]["env"]}
     if names["K8S_HOSTNAME_SUFFIX"] != suffix or names["RABBITMQ_NODENAME"] != f"rabbit@$(POD_NAME){suffix}":
