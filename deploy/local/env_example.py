@@ -28,7 +28,7 @@ GROUPS: tuple[tuple[str, type[Settings]], ...] = (
 )
 HEAD = """\
 # Warren's settings, with their defaults. `make run` and `make up` read a copy of this file named .env; the environment
-# wins over it. They set WARREN_MODE=development, WARREN_GATEWAY_DEV_TOKENS=true and the secrets, where nothing else does.
+# wins over it. Both set WARREN_MODE=development, WARREN_GATEWAY_DEV_TOKENS=true and secrets, where nothing else does.
 # Made from the settings classes by `make env`.
 """
 
