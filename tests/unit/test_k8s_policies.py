@@ -133,9 +133,9 @@ SPOILT: list[tuple[Policy, Spoil]] = [
     (shape.members_are_counted_right, lambda o: spec(o, "StatefulSet", "warren-rabbitmq").update(replicas=2)),
     (shape.members_are_counted_right, lambda o: spec(o, "StatefulSet", "warren-rabbitmq").update(serviceName="x")),
     (shape.members_are_counted_right, lambda o: spec(o, "StatefulSet", "warren-mongodb").update(serviceName="x")),
-    (shape.shards_suffice, lambda o: config(o).update(WARREN_SHARDS="8")),
-    (shape.scalers_can_work, lambda o: spec(o, "Deployment", "warren-history").update(replicas=3)),
-    (shape.scalers_can_work, lambda o: forget(o, "Deployment", "warren-history")),
+    (shape.shards_suffice, lambda o: config(o).update(WARREN_SHARDS="1")),
+    (shape.scalers_can_work, lambda o: spec(o, "Deployment", "warren-gateway").update(replicas=3)),
+    (shape.scalers_can_work, lambda o: forget(o, "Deployment", "warren-gateway")),
     (shape.scalers_can_work, lambda o: spec(o, "HorizontalPodAutoscaler", "warren-gateway").update(minReplicas=1)),
     (
         shape.scalers_can_work,
