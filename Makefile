@@ -40,7 +40,7 @@ check: $(VENV) ## format, lint, types, import rules, and the tests that need not
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory unit
 
-unit: $(VENV) kustomize ## unit and slice tests: no network, no process
+unit: $(VENV) kustomize ## unit and slice tests: no network, no broker, no database
 	PYTHONASYNCIODEBUG=1 $(BIN)/pytest -q -n logical --maxprocesses 8 tests/unit tests/slice
 
 # The overlays for Kubernetes are rendered with kubectl or kustomize, or with Kustomize's Go code in a Python package.

@@ -1,6 +1,7 @@
 """The overlays for Kubernetes render, are what Kubernetes' own schemas ask for, and keep the policies."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import kubernetes_validate
 import pytest
@@ -10,7 +11,7 @@ from tests.manifests.network import PROBLEMS_OF_EDGES, PROBLEMS_OF_NETWORK
 from tests.manifests.outside import PROBLEMS_OF_OUTSIDE
 from tests.manifests.pods import PROBLEMS_OF_PODS
 from tests.manifests.reading import Overlay
-from tests.manifests.rendering import OVERLAYS, manifests
+from tests.manifests.rendering import OVERLAYS, CannotRender, build, manifests
 from tests.manifests.shape import PROBLEMS_OF_PRODUCTION, PROBLEMS_OF_SHAPE, no_file_is_left_out
 
 Policy = Callable[[Overlay], Iterator[str]]
@@ -50,6 +51,12 @@ def test_both_overlays_keep_the_policy(policy: Policy, overlay: str) -> None:
 @pytest.mark.parametrize("policy", IN_PRODUCTION, ids=lambda policy: policy.__name__)
 def test_production_keeps_the_policy(policy: Policy) -> None:
     assert list(policy(Overlay(manifests("production"), "production"))) == []
+
+
+def test_a_kustomization_that_is_wrong_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "kustomization.yaml").write_text("resources: [missing.yaml]")
+    with pytest.raises(CannotRender, match="missing"):
+        build(tmp_path)
 
 
 def test_every_file_is_part_of_something() -> None:
