@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 
 import yaml
 
@@ -75,10 +76,11 @@ def images_are_pinned(overlay: Overlay) -> Iterator[str]:
             yield f"{name}: Compose does not run {container['image']}"
 
 
-def images_of_compose() -> set[str]:
+@cache
+def images_of_compose() -> frozenset[str]:
     """Give the default images of docker-compose.yml."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
-    return {re.sub(r"\$\{\w+:-(.*)\}", r"\1", service["image"]) for service in services if "image" in service}
+    return frozenset(re.sub(r"\$\{\w+:-(.*)\}", r"\1", each["image"]) for each in services if "image" in each)
 
 
 def users_are_those_of_the_image(overlay: Overlay) -> Iterator[str]:
