@@ -131,3 +131,8 @@ def test_every_series_that_is_shown_exists(file: str) -> None:
     shown = set(re.findall(r"\b(?:warren|process)_\w+", (COMPOSE / file).read_text()))
     assert len(shown) > 3
     assert shown <= there
+
+
+def test_what_is_durable_is_in_named_volumes() -> None:
+    assert "rabbitmq:/var/lib/rabbitmq" in SERVICES["rabbitmq"]["volumes"]
+    assert "mongo:/data/db" in SERVICES["mongo"]["volumes"]
