@@ -1,5 +1,20 @@
 """The registry of wire languages: one line each."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.dialects.base import MakeDialect
 from gateway.dialects.native import NativeDialect
 
-DIALECTS = {"/v1/ws": NativeDialect}
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One wire language: where its sockets are, and its dialect over Socket.IO by the first event of its clients."""
+
+    name: str
+    sockets: Mapping[str, MakeDialect] = field(default_factory=dict)
+    socket_io: Mapping[str, MakeDialect] = field(default_factory=dict)
+
+
+NATIVE = Wire("native", {"/v1/ws": NativeDialect.make})
+WIRES: tuple[Wire, ...] = ()

@@ -15,12 +15,16 @@ from gateway.dialects.base import (
     Caller,
     Done,
     Frame,
+    Habits,
+    Hello,
+    Kit,
     Lagged,
     Presences,
     Pushed,
     Reply,
     Request,
     StoredLate,
+    Upgrade,
     Welcome,
 )
 from gateway.dialects.native_reading import decode, frame_id, wish_of
@@ -59,12 +63,24 @@ class NativeDialect:
     name: ClassVar[str] = "native"
     subprotocols: ClassVar[tuple[str, ...]] = ("warren.v1", "websocket")
     variant: ClassVar[str] = "native"
+    habits: ClassVar[Habits] = Habits()
 
     def __init__(self, *, new_id: NewId, now: Callable[[], datetime], max_frame_bytes: int) -> None:
         self._max_frame_bytes = max_frame_bytes
         self._new_id = new_id
         self._now = now
         self._caller: Caller | None = None
+
+    @classmethod
+    def make(cls, kit: Kit) -> "NativeDialect":
+        """Make one for a session."""
+        return cls(new_id=kit.new_id, now=kit.now, max_frame_bytes=kit.max_frame_bytes)
+
+    def upgraded(self, upgrade: Upgrade) -> Hello | None:
+        """Take a token from the upgrade; without one a `hello` brings it."""
+        if upgrade.token is None:
+            return None
+        return Hello(token=upgrade.token, since=upgrade.query.get("since"))
 
     def opened(self, caller: Caller) -> None:
         """Take note of who the client turned out to be."""
@@ -131,6 +147,10 @@ class NativeDialect:
             retry_after_ms=retry_after_ms,
         )
         return (self._push("bye", bye),)
+
+    def close_code(self, disconnect: Disconnect) -> int:
+        """Give the code of the close frame: our own table's."""
+        return disconnect.code
 
     def _answer_view(self, answer: Answer) -> object:
         match answer:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from starlette.types import Message, Receive, Send
 
 from gateway.dialects.base import Frame
-from gateway.disconnects import Disconnect
 from shared.clock import Clock
 from shared.position import Position
 
@@ -43,9 +42,9 @@ class EventStream:
             pass
         return {"type": "websocket.disconnect"}
 
-    async def write(self, frames: Sequence[Frame], position: Position) -> None:
+    async def write(self, frames: Sequence[Frame], position: Position | None) -> None:
         """Write each frame as an event."""
-        mark = self._mark(position)
+        mark = "" if position is None else self._mark(position)
         *earlier, last = map(_event, frames)
         await self._put("".join((*earlier, mark, last)).encode())
 
@@ -69,7 +68,7 @@ class EventStream:
             await self._clock.sleep(COMMENT_S)
             await self._put(_COMMENT)
 
-    async def close(self, disconnect: Disconnect) -> None:
+    async def close(self, code: int, reason: str) -> None:
         """End the answer; the reason was said by the last frame."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 

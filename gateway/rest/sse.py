@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.security import HTTPAuthorizationCredentials
 from starlette.types import Receive, Scope, Send
 
-from gateway.dialects.base import Dialect, Frame
+from gateway.dialects.base import Dialect, Frame, Hello
 from gateway.dialects.native import NativeDialect
 from gateway.disconnects import Disconnect
 from gateway.door import Door
@@ -17,6 +17,7 @@ from gateway.requests import Beginning, Services
 from gateway.rest.callers import Bearer, Callers
 from gateway.rest.event_stream import EventStream
 from gateway.rest.schemas import Responses, returns
+from gateway.transport import address_of
 from shared.auth import Identity
 from shared.errors import Invalid, RateLimited, Unauthenticated, Unavailable
 from shared.ids import NewId, UserId
@@ -82,8 +83,7 @@ class _Listeners:
 
     async def serve(self, identity: Identity, since: str | None, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one. Raises: Unavailable, RateLimited, SignedOut, before anything is answered."""
-        client = scope.get("client")
-        address = client[0] if client else ""
+        address = address_of(scope)
         with self._door.connected(address) as crowded:
             _check(crowded or self._door.closed_to(identity.user_id))
             dialect = self._dialect()
@@ -93,7 +93,7 @@ class _Listeners:
             _check(self._door.closed_to(identity.user_id))
             stream = EventStream(receive, send, clock=self._services.clock, preface=preface)
             session = self._door.session(
-                identity, None, Beginning(position), dialect=dialect, address=address, transport=stream
+                identity, Hello(), Beginning(position), dialect=dialect, address=address, transport=stream
             )
             stream.shorten = partial(self._services.catch_ups.request, session.feed)
             if since is not None:
