@@ -9,7 +9,7 @@ from shared.ids import DeviceId, UserId
 from shared.position import MAX_TOKEN_BYTES, Position
 from shared.presence_api import DevicePosition, PresenceQueries
 
-FLUSH_S = 1.0
+FLUSH_S = 0.2  # who comes back sooner, on another gateway, is pushed again what it has
 CHUNK = 200
 MAX_WAITING = 100_000
 
