@@ -116,9 +116,11 @@ class StoredPresence:
         await self._store.keep_positions(positions)
 
     async def register(self, registration: Registration) -> Login:
-        """Make an account and its user. Raises: Conflict, Invalid (else one could sign in by another's address)."""
+        """Make an account and its user. Raises: Conflict, Invalid (a username is never another one's address)."""
         if "@" in registration.username:
             raise Invalid("An address is no username.", field="username")
+        if "@" not in registration.email:
+            raise Invalid("This is no address.", field="email")
         return await self._store.register(registration, at=self._clock.now())
 
     async def login(self, name: str) -> Login | None:

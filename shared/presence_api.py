@@ -165,7 +165,7 @@ class PresenceQueries(Protocol):
         """Make an account and its user, with the next free number for an id: 1, 2, 3 …, and a profile.
 
         Raises: Conflict (the username or the email is taken, without regard to case; `details["field"]` says which),
-        Invalid (an address as username).
+        Invalid (an address as username, or none as email; with `details["field"]` as well).
         """
         ...
 

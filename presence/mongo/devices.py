@@ -75,13 +75,17 @@ def device_left(closed: SessionClosed) -> Operation:
     return UpdateOne({"_id": device_key(closed.user_id, closed.device_id)}, {"$max": {"last_seen": closed.at}})
 
 
-def _device(device: Document, *, online: bool) -> Device:
-    info = DeviceInfo(
+def device_info(device: Document) -> DeviceInfo:
+    """Read what a device says of itself."""
+    return DeviceInfo(
         id=device["device_id"],
         **{name: device[name] for name in DeviceInfo.__struct_fields__ if name in device},
     )
+
+
+def _device(device: Document, *, online: bool) -> Device:
     return Device(
-        info=info,
+        info=device_info(device),
         first_seen=device["first_seen"],
         last_seen=device["last_seen"],
         online=online,

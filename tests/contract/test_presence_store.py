@@ -1,6 +1,6 @@
 """What every presence store does: the fake one of the tests, and the one on MongoDB."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,8 +19,9 @@ from shared.events import Session, SessionClosed
 from shared.ids import DeviceId, GatewayId, SessionId, UserId
 from shared.presence_api import Presence
 from shared.settings import MongoSettings
+from tests.contract import presence_stores
+from tests.contract.presence_stores import mongo_settings
 from tests.fakes.clock import START
-from tests.fakes.presence_store import FakePresenceStore
 from tests.fakes.sessions import closing, session
 
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -30,19 +31,7 @@ SECOND = timedelta(seconds=1)
 LATER = START + timedelta(hours=1)
 
 
-def mongo_settings(url: str, database: str = "unused") -> MongoSettings:
-    return MongoSettings(mongo_url=SecretStr(url), mongo_database=database, mongo_timeout_s=5)
-
-
-@pytest.fixture(params=["fake", "mongo"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[PresenceStore]:
-    if request.param == "fake":
-        yield FakePresenceStore()
-        return
-    settings = mongo_settings(request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database"))
-    async with MongoPresenceStore.open(settings) as opened:
-        await opened.create_indexes()
-        yield opened
+store = presence_stores.store
 
 
 def changes(

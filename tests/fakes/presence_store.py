@@ -144,7 +144,7 @@ class FakePresenceStore(FakeAccountStore):
             Here(
                 user_id=user_id,
                 name=self.users[user_id].name,
-                device=session.device,
+                device=DeviceInfo(id=session.device.id, ephemeral=True) if session.device.ephemeral else session.device,
                 status=self._standing(user_id).told.status,
                 since=session.opened_at,
             )
