@@ -10,6 +10,7 @@ import pytest
 
 from client.errors import Closed, ConnectionLost, MessageRefused, OutboxFull, ServerError
 from client.websocket_client import ConnectionStatus, WebSocketClient
+from client.websocket_line import Line
 from tests.fakes.service_server import (
     DROP_BEFORE_ANSWERING,
     DROP_BEFORE_STORING,
@@ -388,6 +389,17 @@ def test_a_thousand_messages_keep_their_order(client: WebSocketClient, server: S
     server.push_all("new_message", [new_message(n) for n in range(1000)])
     taken = next_of(told, ("message", "999"))
     assert [one[1] for one in taken if isinstance(one, tuple)] == [f"{n}" for n in range(1000)]
+
+
+def test_a_connection_hands_on_what_comes_on_one_thread(server: ServiceServer) -> None:
+    came: Queue[tuple[int, str]] = Queue()
+    line = Line(lambda line, event, data: came.put((threading.get_ident(), event)), lambda: None)
+    line.open(server.url, path="socket.io", timeout_s=PATIENCE_S)
+    line.request("register", {"token": "good", "connection_id": "1"}, timeout_s=PATIENCE_S)
+    server.push_all("new_message", [new_message(n) for n in range(9)])
+    threads = {came.get(timeout=PATIENCE_S)[0] for _ in range(10)}
+    assert len(threads) == 1
+    line.close()
 
 
 def test_the_backlog_is_pushed_again_after_a_reconnect_and_heard_once(
