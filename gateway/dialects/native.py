@@ -27,8 +27,9 @@ from gateway.dialects.base import (
     Upgrade,
     Welcome,
 )
-from gateway.dialects.native_reading import decode, frame_id, wish_of
+from gateway.dialects.native_reading import decode, wish_of
 from gateway.dialects.native_writing import entry_view, lagged_view, receipt_view, sync_view, typing_view
+from gateway.dialects.reading import frame_id
 from gateway.disconnects import Disconnect
 from gateway.views import (
     accepted_view,
