@@ -113,14 +113,23 @@ class GatewaySettings(ProcessSettings):
             raise ValueError("WARREN_GATEWAY_DEV_TOKENS is for WARREN_MODE=development: anybody would be anyone.")
         return self
 
+    @model_validator(mode="after")
+    def _keeps_accounts_where_it_signs_their_tokens(self) -> Self:
+        if self.sockets.accounts and not self._signs_tokens():
+            raise ValueError("WARREN_GATEWAY_ACCOUNTS needs WARREN_JWT_SECRET, and no WARREN_JWKS_URL.")
+        return self
+
     def served(self, wire: str) -> bool:
         """Tell whether a wire is served."""
         return wire in self.sockets.wires.split(",")
 
     def keeps_accounts(self) -> bool:
         """Tell whether users can register here."""
-        default = self.auth.mode is Mode.DEVELOPMENT
+        default = self.auth.mode is Mode.DEVELOPMENT and self._signs_tokens()
         return default if self.sockets.accounts is None else self.sockets.accounts
+
+    def _signs_tokens(self) -> bool:
+        return self.auth.jwt_secret is not None and self.auth.jwks_url is None
 
     def rate_per_s(self) -> float | None:
         """Give the rate that is set, else the default: in development none, so that load can be tried out."""

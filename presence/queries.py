@@ -92,10 +92,10 @@ class StoredPresence:
         """Give the devices a user has signed in with, last seen first."""
         return tuple(await self._store.devices_of(user_id))
 
-    async def sign_out(self, user_id: UserId, device_id: DeviceId) -> None:
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, known: bool = True) -> None:
         """End the sessions of a device, and let its tokens from before count no more. Raises: NotFound."""
         at = self._clock.now()
-        if not await self._store.sign_out(user_id, device_id, at=at):
+        if not await self._store.sign_out(user_id, device_id, at=at, known=known):
             raise NotFound("There is no such device.", device_id=device_id)
         reason = SignOutReason.KICKED
         await self._outbound.tell_all([DeviceSignedOut(user_id=user_id, device_id=device_id, reason=reason, at=at)])

@@ -127,8 +127,8 @@ class PresenceStore(Protocol):
         """
         ...
 
-    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime) -> bool:
-        """Keep that a device was signed out; tells whether it is known."""
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime, known: bool = True) -> bool:
+        """Keep that a device was signed out; tells whether it is known now, as one is that need not have been."""
         ...
 
     async def signed_out(self, devices: Collection[DeviceKey]) -> Mapping[DeviceKey, datetime]:

@@ -145,8 +145,11 @@ class PresenceQueries(Protocol):
         """Give the devices a user has signed in with, last seen first."""
         ...
 
-    async def sign_out(self, user_id: UserId, device_id: DeviceId) -> None:
-        """End the sessions of a device, and let its tokens from before count no more. Raises: NotFound."""
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, known: bool = True) -> None:
+        """End the sessions of a device, and let its tokens from before count no more.
+
+        Raises: NotFound, if it must be `known`: a device of which there is a token need not have connected yet.
+        """
         ...
 
     async def online(self, *, limit: int) -> tuple[Here, ...]:

@@ -67,9 +67,9 @@ class HttpPresence(HttpQueries):
         """Give the devices a user has signed in with."""
         return await self._ask(AskDevices(user_id=user_id), tuple[Device, ...])
 
-    async def sign_out(self, user_id: UserId, device_id: DeviceId) -> None:
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, known: bool = True) -> None:
         """End the sessions of a device, and let its tokens from before count no more."""
-        return await self._ask(AskSignOut(user_id=user_id, device_id=device_id), type(None))
+        return await self._ask(AskSignOut(user_id=user_id, device_id=device_id, known=known), type(None))
 
     async def online(self, *, limit: int) -> tuple[Here, ...]:
         """Give users who are connected, the latest connection first."""

@@ -63,6 +63,7 @@ class AskSignOut(Query, frozen=True, kw_only=True):
     path = "/internal/presence/sign-out"
     user_id: UserId
     device_id: DeviceId
+    known: bool = True
 
 
 class AskOnline(Query, frozen=True, kw_only=True):

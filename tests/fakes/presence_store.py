@@ -184,8 +184,10 @@ class FakePresenceStore(FakeAccountStore):
         ]
         return sorted(devices, key=lambda device: device.last_seen, reverse=True)[:MAX_DEVICES]
 
-    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime) -> bool:
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime, known: bool = True) -> bool:
         self._check()
+        if not known:
+            self._devices.setdefault((user_id, device_id), _Seen(DeviceInfo(id=device_id), at, at))
         device = self._devices.get((user_id, device_id))
         if device is not None:
             device.signed_out_at = max(at, device.signed_out_at or at)

@@ -226,9 +226,9 @@ class FakePresence:
         await self._ready()
         return self.devices_of.get(user_id, ())
 
-    async def sign_out(self, user_id: UserId, device_id: DeviceId) -> None:
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, known: bool = True) -> None:
         await self._ready()
-        if all(device.info.id != device_id for device in self.devices_of.get(user_id, ())):
+        if known and all(device.info.id != device_id for device in self.devices_of.get(user_id, ())):
             raise NotFound("There is no such device.")
         self.signed_out.append((user_id, device_id))
 

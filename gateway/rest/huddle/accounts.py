@@ -1,0 +1,154 @@
+"""Register, log in, log out, and who one is: for clients whose users have their password here."""
+
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
+
+from gateway.rest.callers import Caller
+from gateway.rest.fields import Name, Text, Username
+from gateway.sign_in import Applicant, Granted, SignIn
+from shared.clock import rfc3339
+from shared.http import StructResponse
+from shared.ids import UserId, is_number
+from shared.presence_api import PresenceQueries, Profile
+
+FORM = "application/x-www-form-urlencoded"
+MAX_PASSWORD_CHARS = 1024  # hashing a longer one is only a burden
+BEARER = "bearer"
+Email = Annotated[Text, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]  # RFC 5321 §4.5.3.1.3
+Password = Annotated[Text, Field(min_length=6, max_length=MAX_PASSWORD_CHARS)]
+
+
+class Registering(BaseModel):
+    """A new account."""
+
+    username: Username
+    email: Email
+    full_name: Name | None = Field(None, description="default: the username")
+    password: Password
+
+
+class LoggingIn(BaseModel):
+    """A username, or the email of an account, and its password."""
+
+    username: Annotated[Text, Field(max_length=254, validation_alias=AliasChoices("username", "email"))]
+    password: Annotated[Text, Field(max_length=MAX_PASSWORD_CHARS)]
+
+
+class TokenView(msgspec.Struct, frozen=True, kw_only=True):
+    """A token, as OAuth 2.0 gives it (RFC 6749 §5.1)."""
+
+    access_token: str
+    token_type: str
+
+
+class AccountView(msgspec.Struct, frozen=True, kw_only=True):
+    """A user, to themselves."""
+
+    id: int | str
+    username: str
+    email: str | None
+    full_name: str
+    avatar_url: str | None
+    is_active: bool
+    created_at: str | None
+
+
+class RegisteredView(AccountView, frozen=True, kw_only=True):
+    """A new user, signed in at once."""
+
+    access_token: str
+    token_type: str
+
+
+class LoggedOutView(msgspec.Struct, frozen=True, kw_only=True):
+    """The token counts no more."""
+
+    message: str
+
+
+def accounts_router(sign_in: SignIn, presence: PresenceQueries, *, route_class: type[APIRoute] = APIRoute) -> APIRouter:
+    """Make the routes; `route_class` words their errors."""
+    router = APIRouter(prefix="/api/v1/auth", tags=["accounts"], route_class=route_class)
+
+    @router.post("/register", status_code=201, summary="Make an account, and sign its user in")
+    async def register(wish: Registering, request: Request) -> Response:
+        applicant = Applicant(wish.username, wish.email, wish.full_name or wish.username, wish.password)
+        return StructResponse(_registered(await sign_in.register(applicant, _address(request))), status_code=201)
+
+    @router.post("/login", summary="Get a token for a username and a password, as JSON or as a form")
+    async def login(request: Request) -> Response:
+        wish = await _logging_in(request)
+        granted = await sign_in.sign_in(wish.username, wish.password, _address(request))
+        return StructResponse(TokenView(access_token=granted.token, token_type=BEARER))
+
+    @router.get("/me", summary="Who the caller is")
+    async def me(caller: Caller) -> Response:
+        login = await presence.login_of(caller.user_id)
+        profile = (await presence.profiles([caller.user_id])).get(caller.user_id)
+        email = None if login is None else login.email
+        return StructResponse(_account(caller.user_id, caller.name, email, profile))
+
+    @router.post("/logout", summary="Let the token of this login count no more")
+    async def logout(caller: Caller) -> Response:
+        await sign_in.sign_out(caller)
+        return StructResponse(LoggedOutView(message="Logged out."))
+
+    return router
+
+
+async def _logging_in(request: Request) -> LoggingIn:
+    """Read JSON, whatever the client calls it, unless it says that it is a form."""
+    body = await request.body()
+    try:
+        if request.headers.get("content-type", "").startswith(FORM):
+            return LoggingIn.model_validate(dict(parse_qsl(body.decode(), keep_blank_values=True)))
+        return LoggingIn.model_validate_json(body)
+    except (ValidationError, ValueError) as error:
+        raise RequestValidationError(_errors(error)) from error
+
+
+def _errors(error: ValueError) -> list[dict[str, object]]:
+    if not isinstance(error, ValidationError):
+        return [{"type": "value_error", "loc": ("body",), "msg": "it must be text", "input": None}]
+    return [{**each, "loc": ("body", *each["loc"]), "input": None} for each in error.errors()]
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
+
+
+def _registered(granted: Granted) -> RegisteredView:
+    login = granted.login
+    return RegisteredView(
+        id=_shown(login.user_id),
+        username=login.username,
+        email=login.email,
+        full_name=login.full_name,
+        avatar_url=None,
+        is_active=True,
+        created_at=rfc3339(login.created_at),
+        access_token=granted.token,
+        token_type=BEARER,
+    )
+
+
+def _account(user_id: UserId, name: str, email: str | None, profile: Profile | None) -> AccountView:
+    return AccountView(
+        id=_shown(user_id),
+        username=(profile and profile.username) or user_id,
+        email=email,
+        full_name=name if profile is None else profile.name,
+        avatar_url=None if profile is None else profile.avatar_url,
+        is_active=True,
+        created_at=None if profile is None else rfc3339(profile.created_at),
+    )
+
+
+def _shown(user_id: UserId) -> int | str:
+    return int(user_id) if is_number(user_id) else user_id
