@@ -9,7 +9,7 @@ import structlog
 from gateway.limits import RateLimiter
 from gateway.passwords import Passwords
 from gateway.settings import GatewaySettings
-from shared.auth import Identity, TokenMint
+from shared.auth import TokenMint
 from shared.clock import Clock
 from shared.errors import Unauthenticated
 from shared.ids import DeviceId, NewId
@@ -96,11 +96,6 @@ class SignIn:
             raise Unauthenticated("Incorrect username or password.")
         self._wrong.give_back(network)
         return self._granted(login)
-
-    async def sign_out(self, identity: Identity) -> None:
-        """Let the token of a sign-in count no more, and end its sessions. Raises: Unavailable."""
-        if identity.device_id is not None:
-            await self._presence.sign_out(identity.user_id, identity.device_id, known=False)
 
     def _granted(self, login: Login) -> Granted:
         device_id = DeviceId(self._new_id())  # so that this sign-in can end alone

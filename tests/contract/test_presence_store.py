@@ -261,7 +261,16 @@ async def test_a_device_that_was_signed_out_stays_so_when_it_comes_back(store: P
 async def test_an_unknown_device_is_not_signed_out(store: PresenceStore) -> None:
     await store.apply(changes(session("s1", "alice")), at=START)
     assert await store.sign_out(BOB, DeviceId("phone"), at=START) is False
+    assert await store.devices_of(BOB) == []
     assert await store.signed_out_of(BOB) == {}
+
+
+async def test_a_device_that_never_connected_can_be_signed_out_where_it_need_not_be_known(store: PresenceStore) -> None:
+    assert await store.sign_out(BOB, DeviceId("web"), at=START, known=False) is True
+    assert await store.sign_out(BOB, DeviceId("web"), at=LATER, known=False) is True
+    assert await store.signed_out_of(BOB) == {DeviceId("web"): LATER}
+    [device] = await store.devices_of(BOB)
+    assert (device.first_seen, device.online, device.info.name) == (START, False, "")
 
 
 async def test_the_store_on_mongodb_says_so_when_it_cannot(new_mongo: Callable[[], MongoNode]) -> None:

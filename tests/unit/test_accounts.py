@@ -53,6 +53,8 @@ class Desk:
     """A client, and what stands behind the routes."""
 
     client: httpx.AsyncClient
+    app: FastAPI
+    presence: HttpPresence
     clock: FakeClock
     hasher: CountingHasher
     mint: TokenMint
@@ -73,7 +75,7 @@ def app(presence: HttpPresence, clock: FakeClock, hasher: PasswordHasher, *, dev
     mint = TokenMint(SECRET, clock=clock)
     passwords = Passwords(hasher, NOBODY)
     sign_in = SignIn(presence, passwords, mint, development=development, clock=clock, new_id=new_id)
-    made.include_router(accounts_router(sign_in, presence))
+    made.include_router(accounts_router(presence, sign_in))
     return made
 
 
@@ -81,9 +83,11 @@ def app(presence: HttpPresence, clock: FakeClock, hasher: PasswordHasher, *, dev
 async def desk() -> AsyncIterator[Desk]:
     hasher = CountingHasher(time_cost=1, memory_cost=8, parallelism=1)
     async with PlayedPresence.open() as presence, presence.asked("internal") as asked:
-        served = app(HttpPresence(asked), presence.clock, hasher)
+        queries = HttpPresence(asked)
+        served = app(queries, presence.clock, hasher)
+        mint = TokenMint(SECRET, clock=presence.clock)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://gateway") as client:
-            yield Desk(client, presence.clock, hasher, TokenMint(SECRET, clock=presence.clock))
+            yield Desk(client, served, queries, presence.clock, hasher, mint)
 
 
 def error(answer: httpx.Response) -> tuple[int, str]:
@@ -207,6 +211,21 @@ async def test_after_a_logout_the_token_of_that_login_counts_no_more(desk: Desk)
     await desk.clock.advance(61)  # the gateways that no event reached ask again after a minute
     assert error(await desk.me(one)) == (401, "unauthenticated")
     assert (await desk.me(other)).status_code == 200
+
+
+async def test_without_accounts_one_is_known_and_logs_out_all_the_same(desk: Desk) -> None:
+    token, _ = desk.mint.mint(UserId("alice"), "Alice", DeviceId("phone"), 60)
+    without = FastAPI()
+    without.state.callers = desk.app.state.callers
+    without.include_router(accounts_router(desk.presence, None))
+    headers = {"Authorization": f"Bearer {token}"}
+    transport = httpx.ASGITransport(without)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
+        assert (await client.get("/api/v1/auth/me")).json()["id"] == "alice"
+        assert (await client.post("/api/v1/auth/logout")).status_code == 200
+        for path, body in (("register", BOB), ("login", LOGIN)):
+            assert (await client.post(f"/api/v1/auth/{path}", json=body)).status_code == 404
+    assert (await desk.presence.devices(UserId("alice")))[0].signed_out_at is not None
 
 
 # --- how often

@@ -72,10 +72,32 @@ class LoggedOutView(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
-def accounts_router(sign_in: SignIn, presence: PresenceQueries, *, route_class: type[APIRoute] = APIRoute) -> APIRouter:
-    """Make the routes; `route_class` words their errors."""
+def accounts_router(
+    presence: PresenceQueries, sign_in: SignIn | None, *, route_class: type[APIRoute] = APIRoute
+) -> APIRouter:
+    """Make the routes; those that take passwords only with `sign_in`. `route_class` words their errors."""
     router = APIRouter(prefix="/api/v1/auth", tags=["accounts"], route_class=route_class)
+    if sign_in is not None:
+        _take_passwords(router, sign_in)
 
+    @router.get("/me", summary="Who the caller is")
+    async def me(caller: Caller) -> Response:
+        login = await presence.login_of(caller.user_id)
+        profile = (await presence.profiles([caller.user_id])).get(caller.user_id)
+        email = None if login is None else login.email
+        return StructResponse(_account(caller.user_id, caller.name, email, profile))
+
+    @router.post("/logout", summary="Let the token count no more, and end its sessions")
+    async def logout(caller: Caller) -> Response:
+        """Of a token that names no device nothing is known here: it counts until it expires."""
+        if caller.device_id is not None:
+            await presence.sign_out(caller.user_id, caller.device_id, known=False)
+        return StructResponse(LoggedOutView(message="Logged out."))
+
+    return router
+
+
+def _take_passwords(router: APIRouter, sign_in: SignIn) -> None:
     @router.post("/register", status_code=201, summary="Make an account, and sign its user in")
     async def register(wish: Registering, request: Request) -> Response:
         applicant = Applicant(wish.username, wish.email, wish.full_name or wish.username, wish.password)
@@ -86,20 +108,6 @@ def accounts_router(sign_in: SignIn, presence: PresenceQueries, *, route_class: 
         wish = await _logging_in(request)
         granted = await sign_in.sign_in(wish.username, wish.password, _address(request))
         return StructResponse(TokenView(access_token=granted.token, token_type=BEARER))
-
-    @router.get("/me", summary="Who the caller is")
-    async def me(caller: Caller) -> Response:
-        login = await presence.login_of(caller.user_id)
-        profile = (await presence.profiles([caller.user_id])).get(caller.user_id)
-        email = None if login is None else login.email
-        return StructResponse(_account(caller.user_id, caller.name, email, profile))
-
-    @router.post("/logout", summary="Let the token of this login count no more")
-    async def logout(caller: Caller) -> Response:
-        await sign_in.sign_out(caller)
-        return StructResponse(LoggedOutView(message="Logged out."))
-
-    return router
 
 
 async def _logging_in(request: Request) -> LoggingIn:
