@@ -219,7 +219,7 @@ class Requests:
             case Acknowledge():
                 self._acknowledge(wish, reply_to)
             case SetTyping():
-                self._services.typing.set(self._about.id, wish)
+                self._services.typing.set(self._about.id, wish, expires_s=self._dialect.habits.typing_s)
                 self._answer(Done(), reply_to)
             case EditMessage() | DeleteMessage() | SetReaction():
                 self._submit(wish, reply_to)

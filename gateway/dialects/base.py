@@ -239,6 +239,7 @@ class Habits:
     `acknowledges`: they say what was delivered; else what was written to them counts as that.
     `fetches`: they can be told (Lagged) to fetch what is too much to push; else they are pushed all of it.
     `beats`: they send a frame now and then; one that is silent for the setting's time is closed.
+    `typing_s`: so long they are typing after they have said so.
     """
 
     resumes: bool = True
@@ -246,6 +247,7 @@ class Habits:
     acknowledges: bool = True
     fetches: bool = True
     beats: bool = False
+    typing_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +272,17 @@ class Kit:
 class Dialect(Protocol):
     """One wire language, without I/O, one instance per session."""
 
-    name: ClassVar[str]
     subprotocols: ClassVar[tuple[str, ...]]  # those it answers to, the best first
-    habits: ClassVar[Habits]
+
+    @property
+    def name(self) -> str:
+        """Name the wire; once the client has said who it is."""
+        ...
+
+    @property
+    def habits(self) -> Habits:
+        """Tell what clients of this wire do by themselves; likewise."""
+        ...
 
     @property
     def variant(self) -> str:
@@ -295,7 +305,7 @@ class Dialect(Protocol):
         """Encode an event; empty when the dialect has no word for it. Sessions of one variant may share the outcome."""
         ...
 
-    def answer(self, answer: Answer, *, reply_to: str) -> Sequence[Frame]:
+    def answer(self, answer: Answer, *, reply_to: str) -> Sequence[Frame] | Telling:
         """Encode what a request came to."""
         ...
 

@@ -1,0 +1,42 @@
+"""Enter a channel: one that is open is joined, a private one is for its members."""
+
+from gateway.dialects.world import World
+from shared.commands import ConversationKind, SetMembers
+from shared.errors import NotAMember, NotFound
+from shared.history_api import Conversation
+from shared.ids import ConversationId
+
+
+async def enter(world: World, name: str) -> Conversation:
+    """Give a channel that the caller is in, or is from now on. Raises: NotFound, NotAMember, Unavailable, Forbidden."""
+    conversation_id = await world.conversation(name)
+    conversation = await look_at(world, conversation_id)
+    if conversation.kind is ConversationKind.SPACE:
+        raise NotFound("There is no such channel: this is a team.", channel_id=name)
+    if conversation.role is None:
+        await join(world, conversation_id)
+        conversation = await world.history.conversation(world.caller.user_id, conversation_id)
+    return conversation
+
+
+async def look_at(world: World, conversation_id: ConversationId) -> Conversation:
+    """Give a conversation that the caller is in or may join; then its `role` is None. Raises: NotFound, NotAMember."""
+    user_id = world.caller.user_id
+    try:
+        return await world.history.conversation(user_id, conversation_id)
+    except NotAMember as stranger:
+        try:
+            return await world.history.open_channel(user_id, conversation_id)
+        except NotFound:
+            raise stranger from None
+
+
+async def join(world: World, conversation_id: ConversationId) -> None:
+    """Make the caller a member. Raises: Forbidden, NotAMember (of the team), NotFound, TooLarge, Unavailable."""
+    command = SetMembers(
+        change_id=world.new_message_id(),
+        conversation_id=conversation_id,
+        actor_id=world.caller.user_id,
+        user_ids=(world.caller.user_id,),
+    )
+    await world.alter(command)
