@@ -8,6 +8,7 @@ import msgspec
 
 from presence import metrics
 from presence.account_store import AccountStore
+from presence.erasure import Erasable
 from presence.outbound import Outbound
 from presence.profile_store import ProfileStore
 from presence.profiles import MAX_TERM_CHARS, folded
@@ -34,7 +35,7 @@ from shared.presence_api import (
 _ID = re.compile(ID_PATTERN)
 
 
-class Store(PresenceStore, ProfileStore, AccountStore, Protocol):
+class Store(PresenceStore, ProfileStore, AccountStore, Erasable, Protocol):
     """Who is there, who they are and how they sign in, in one database."""
 
 

@@ -21,7 +21,7 @@ from tests.fakes.clock import START
 from tests.fakes.sessions import closing, session
 
 ALICE, BOB, EVE = UserId("alice"), UserId("bob"), UserId("eve")
-PHONE = DeviceId("phone")
+PHONE, WEB = DeviceId("phone"), DeviceId("web")
 SECOND = timedelta(seconds=1)
 
 store = presence_stores.store
@@ -203,6 +203,30 @@ async def test_of_many_who_register_at_the_same_time_each_is_another_and_a_name_
         for username in ("a", "b", "same", "same", "same"):
             tasks.create_task(register(username), name="register")
     assert (len(made), len({each.user_id for each in made}), len(refused)) == (3, 3, 2)
+
+
+async def test_of_who_is_erased_the_id_is_left_and_that_the_devices_were_signed_out(store: Store) -> None:
+    bob = (await store.register(registration(), at=START)).user_id
+    neighbour = UserId(f"{bob}0")  # of whom the id begins alike
+    await store.know(neighbour, "Neighbour", at=START)
+    await store.change_profile(bob, ProfileChange(bio="Hello", avatar_url="https://a/b.png"))
+    await arrive(store, opened(bob, "phone", 1), opened(bob, "web", 2), opened(neighbour, "phone", 3))
+    await keep(store, "s", 1, user_id=bob)
+    await keep(store, "s", 1, user_id=neighbour)
+    for second in (5, 6):
+        assert sorted(await store.erase(bob, at=at(second))) == ["phone", "web"]
+        assert await store.profiles([bob]) == {bob: Profile(user_id=bob, name=bob, created_at=START)}
+        assert await store.login_of(bob) is await store.login("bob@example.com") is None
+        assert await store.position(bob, PHONE) is None
+        assert await store.signed_out_of(bob) == {"phone": at(second), "web": at(second)}
+        assert {each.info for each in await store.devices_of(bob)} == {DeviceInfo(id=PHONE), DeviceInfo(id=WEB)}
+        assert [each.user_id for each in await store.search("bob", after=None, limit=9)] == []
+    assert await store.position(neighbour, PHONE) == "s"
+    assert await store.signed_out_of(neighbour) == {}
+    assert (await store.register(registration(), at=START)).username == "Bob"
+    assert (await store.know(bob, "Robert", at=START)).profile.name == "Robert"
+    assert await store.erase(EVE, at=START) == []
+    assert await store.profiles([EVE]) == {}
 
 
 async def test_nothing_is_looked_for_without_an_index(mongo_url: str, mongo_database: str) -> None:

@@ -9,7 +9,7 @@ from shared.commands import SetStatus
 from shared.errors import StoreUnavailable
 from shared.events import DeviceInfo, Session, SessionClosed
 from shared.ids import DeviceId, GatewayId, SessionId, UserId
-from shared.presence_api import Device, DevicePosition, Here, Presence
+from shared.presence_api import Device, DevicePosition, Here, Presence, Profile
 from tests.fakes.presence_accounts import FakeAccountStore
 
 
@@ -163,6 +163,20 @@ class FakePresenceStore(FakeAccountStore):
             key = (each.user_id, each.device_id)
             if key not in self._positions or self._positions[key].at <= each.at:
                 self._positions[key] = each
+
+    async def erase(self, user_id: UserId, *, at: datetime) -> Collection[DeviceId]:
+        self._check()
+        self._accounts.pop(user_id, None)
+        self._named.discard(user_id)
+        if user_id in self.users:
+            self.users[user_id] = Profile(user_id=user_id, name=user_id, created_at=self.users[user_id].created_at)
+            self._standings[user_id] = replace(self._standing(user_id), text="")
+        self._positions = {key: kept for key, kept in self._positions.items() if key[0] != user_id}
+        devices = [device_id for owner_id, device_id in self._devices if owner_id == user_id]
+        for device_id in devices:
+            await self.sign_out(user_id, device_id, at=at)
+            self._devices[user_id, device_id].info = DeviceInfo(id=device_id)
+        return devices
 
     async def devices_of(self, user_id: UserId) -> Sequence[Device]:
         self._check()

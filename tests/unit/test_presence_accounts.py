@@ -9,10 +9,10 @@ import pytest
 from shared.clock import rfc3339
 from shared.commands import SetStatus, Status
 from shared.errors import Conflict, Invalid
-from shared.events import SessionClosed, SessionOpened
+from shared.events import DeviceSignedOut, Event, ProfileChanged, SessionClosed, SessionOpened, SignOutReason
 from shared.ids import DeviceId, SessionId, UserId
 from shared.position import MAX_TOKEN_BYTES
-from shared.presence_api import MAX_POSITIONS, DevicePosition, Registration
+from shared.presence_api import MAX_POSITIONS, DevicePosition, ProfileChange, Registration
 from shared.presence_http import HttpPresence
 from tests.fakes.clock import START
 from tests.fakes.presence_process import PlayedPresence
@@ -141,3 +141,19 @@ async def test_a_password_hash_is_shown_by_no_other_answer() -> None:
         async with presence.asked("admin") as operator:
             for path in ("/admin/online", f"/admin/users/{made.user_id}/devices"):
                 assert "secret" not in (await operator.get(path)).text
+
+
+async def test_who_is_erased_is_signed_out_and_shown_by_their_id() -> None:
+    async with PlayedPresence.open() as presence, presence.asked("admin") as client:
+        await presence.gateway.tell(opened("alice", "phone", 0))
+        await presence.store.change_profile(ALICE, ProfileChange(username="ally"))
+        await presence.news(SessionOpened)
+        assert (await client.post(f"/admin/users/{ALICE}/erase")).status_code == 204
+        told = await presence.news(Event)
+        assert told == [
+            ProfileChanged(user_id=ALICE, name=ALICE),
+            DeviceSignedOut(user_id=ALICE, device_id=PHONE, reason=SignOutReason.KICKED, at=START),
+        ]
+        assert (await presence.store.profiles([ALICE]))[ALICE].username is None
+        presence.store.available = False
+        assert (await client.post(f"/admin/users/{ALICE}/erase")).status_code == 503
