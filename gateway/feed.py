@@ -173,12 +173,13 @@ class Feed:
         if message is not None:
             pushed.last_seq = message.seq
             pushed.last_at = push.at
-            if self._deliveries is not None:
-                self._deliveries.pushed(message, version)
             if self._own and message.sender_id == self.user_id and message.client_id in self._own:
                 del self._own[message.client_id]
                 return
-        self._voice.say(push.frames(self._dialect))
+        frames = push.frames(self._dialect)
+        if frames and message is not None and self._deliveries is not None:
+            self._deliveries.pushed(message, version)
+        self._voice.say(frames)
 
     def pushed_at(self, conversation_id: ConversationId, seq: int) -> datetime | None:
         """Tell when the latest message was pushed, where the one of this seq is it or came before it."""

@@ -14,6 +14,7 @@ from gateway.deliveries import Deliveries
 from gateway.dialects.base import BadFrame, Caller, Dialect, Frame, Reply
 from gateway.disconnects import Disconnect
 from gateway.feed import Feed
+from gateway.following import Following
 from gateway.outbox import Outbox
 from gateway.requests import Beginning, Requests, Services
 from gateway.settings import SocketSettings
@@ -115,6 +116,8 @@ class Session:
             async with asyncio.timeout(None) as self._deadline, asyncio.TaskGroup() as self._tasks:
                 self._voice.begin(self._requests.world)
                 self._spawn(self._read(), "session.read")
+                if self._dialect.habits.follows:
+                    self._spawn(self._follow(), "session.follow")
                 await self._write()
                 for child in tuple(self._children):
                     child.cancel()
@@ -217,6 +220,18 @@ class Session:
         task = self._tasks.create_task(coroutine, name=name)
         self._children.add(task)
         task.add_done_callback(self._children.discard)
+
+    async def _follow(self) -> None:
+        services = self._services
+        following = Following(
+            self.feed,
+            self._requests.watch,
+            services.watchers,
+            history=services.history,
+            presence=services.presence,
+            clock=services.clock,
+        )
+        await following.begin()
 
     # --- writing
 

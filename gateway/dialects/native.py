@@ -29,7 +29,7 @@ from gateway.dialects.base import (
 )
 from gateway.dialects.native_reading import decode, wish_of
 from gateway.dialects.native_writing import entry_view, lagged_view, receipt_view, sync_view, typing_view
-from gateway.dialects.reading import frame_id
+from gateway.dialects.reading import frame_id, longer
 from gateway.disconnects import Disconnect
 from gateway.views import (
     accepted_view,
@@ -93,7 +93,7 @@ class NativeDialect:
         """Decode one frame. Raises: BadFrame."""
         if frame is None:
             raise BadFrame(Invalid("Frames are text, not binary."), unreadable=True)
-        if _longer(frame, self._max_frame_bytes):
+        if longer(frame, self._max_frame_bytes):
             raise BadFrame(TooLarge("The frame is too long.", limit=self._max_frame_bytes), reply_to=frame_id(frame))
         read = decode(frame)
         try:
@@ -196,11 +196,6 @@ class NativeDialect:
 
     def _push(self, type_: str, view: object) -> Frame:
         return _encode(views.PushFrame(type=type_, data=view, timestamp=rfc3339(self._now())))
-
-
-def _longer(frame: Frame, max_bytes: int) -> bool:
-    """Compare a frame's UTF-8 with a limit; a character has one to four bytes, so few frames are encoded for it."""
-    return len(frame) > max_bytes or (len(frame) * 4 > max_bytes and len(frame.encode()) > max_bytes)
 
 
 def _encode(frame: msgspec.Struct) -> Frame:

@@ -49,3 +49,10 @@ def bad_frame(frame: Frame, error: Exception) -> BadFrame:
     if missing := _MISSING.match(what):
         path = f"{path}.{missing[1]}"
     return BadFrame(InvalidField(f"{what} at {path}.", path=path), reply_to=reply_to)
+
+
+def longer(frame: Frame, max_bytes: int) -> bool:
+    """Compare a frame's UTF-8 with a limit; a character has one to four bytes, so few frames are encoded for it."""
+    return len(frame) > max_bytes or (
+        len(frame) * 4 > max_bytes and len(frame.encode(errors="surrogatepass")) > max_bytes
+    )
