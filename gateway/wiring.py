@@ -1,7 +1,7 @@
 """Put a gateway process together; no I/O."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from gateway.arrivals import Arrivals
 from gateway.catch_up import CatchUps
 from gateway.dialects import NATIVE, WIRES, Wire
 from gateway.dialects.base import Kit, MakeDialect
+from gateway.dialects.socket_io import FirstEventDialect
 from gateway.directory import Directory
 from gateway.door import Door
 from gateway.drain import Drain
@@ -33,6 +34,7 @@ from gateway.queries import BoundedHistory, BoundedPresence
 from gateway.requests import Services
 from gateway.rest.app import build_app
 from gateway.settings import GatewaySettings, SocketSettings
+from gateway.socket_io.server import PATHS, SocketIo
 from gateway.statuses import Statuses
 from gateway.typing_signals import TypingSignals
 from gateway.watching import Watchers
@@ -63,6 +65,15 @@ class _Given:
     presence: PresenceQueries
     clock: Clock
     new_id: NewId
+
+
+@dataclass(frozen=True, slots=True)
+class _SocketIo:
+    """Socket.IO, where a wire is served that travels in it."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    runners: tuple[Runner, ...] = ()
+    apps: Mapping[str, ASGIApp] = field(default_factory=dict)  # by their paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,7 @@ def build(
         for wire in (NATIVE, *_served(settings))
         for path, make_dialect in wire.sockets.items()
     }
+    socket_io = _socket_io(given, parts)
     consumer = _consumer(given, parts)
 
     async def broker_ready() -> bool:
@@ -109,12 +121,12 @@ def build(
 
     return Service(
         name="gateway",
-        runners=_runners(given, parts, tuple(endpoints.values()), consumer),
+        runners=_runners(given, parts, (*endpoints.values(), *socket_io.endpoints), (*socket_io.runners, consumer)),
         settings=settings,
         ready={"broker": broker_ready},
         stats=stats,
         routers=(sessions_router(parts.hub),),
-        public=_public(settings.sockets, _app(given, parts, endpoints)),
+        public=_public(settings.sockets, _app(given, parts, endpoints, socket_io.apps)),
         drain_s=settings.sockets.drain_s,
     )
 
@@ -213,6 +225,17 @@ def _endpoint(given: _Given, parts: _Parts, make_dialect: MakeDialect) -> Endpoi
     )
 
 
+def _socket_io(given: _Given, parts: _Parts) -> _SocketIo:
+    """Make what serves the wires over Socket.IO, all at the same paths."""
+    wires = {event: make for wire in _served(given.settings) for event, make in wire.socket_io.items()}
+    if not wires:
+        return _SocketIo()
+    own = given.settings.sockets
+    endpoint = _endpoint(given, parts, partial(FirstEventDialect.make, wires))
+    server = SocketIo(endpoint.serve, max_read_bytes=own.max_read_bytes, ping_s=own.heartbeat_s)
+    return _SocketIo((endpoint,), (server,), dict.fromkeys(PATHS, server))
+
+
 def _consumer(given: _Given, parts: _Parts) -> Consumer:
     """Make what reads the gateway's queue."""
     hub, announcer, services = parts.hub, parts.announcer, parts.services
@@ -238,9 +261,10 @@ def _consumer(given: _Given, parts: _Parts) -> Consumer:
     )
 
 
-def _app(given: _Given, parts: _Parts, endpoints: Mapping[str, Endpoint]) -> ASGIApp:
+def _app(given: _Given, parts: _Parts, endpoints: Mapping[str, Endpoint], socket_io: Mapping[str, ASGIApp]) -> ASGIApp:
     return build_app(
         endpoints,
+        socket_io,
         given.settings,
         door=parts.door,
         services=parts.services,
@@ -253,7 +277,7 @@ def _app(given: _Given, parts: _Parts, endpoints: Mapping[str, Endpoint]) -> ASG
     )
 
 
-def _runners(given: _Given, parts: _Parts, endpoints: Sequence[Endpoint], consumer: Consumer) -> tuple[Runner, ...]:
+def _runners(given: _Given, parts: _Parts, endpoints: Sequence[Endpoint], ends: Sequence[Runner]) -> tuple[Runner, ...]:
     clock, services = given.clock, parts.services
 
     async def watch_times() -> None:
@@ -273,7 +297,7 @@ def _runners(given: _Given, parts: _Parts, endpoints: Sequence[Endpoint], consum
         Ticker("gateway.acks", FLUSH_S, services.acks.flush, clock=clock),
         Ticker("gateway.positions", POSITIONS_S, services.positions.flush, clock=clock),
         Ticker("gateway.lease", REFRESH_S, parts.announcer.refresh, clock=clock),
-        consumer,
+        *ends,
         parts.publisher,
     )
 

@@ -6,7 +6,7 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from gateway.accounts import Accounts
@@ -55,6 +55,7 @@ log = structlog.get_logger()
 
 def build_app(
     sockets: Mapping[str, ASGIApp],
+    socket_io: Mapping[str, ASGIApp],
     settings: GatewaySettings,
     *,
     services: Services,
@@ -89,6 +90,8 @@ def build_app(
         app.include_router(tokens_router(TokenMint(secret, clock=services.clock)))
     for path, socket in sockets.items():
         app.router.routes.append(WebSocketRoute(path, socket))
+    for path, transport in socket_io.items():
+        app.router.routes += (Route(path, transport, include_in_schema=False), WebSocketRoute(path, transport))
     document(app, *_ANSWERS)
     return app
 
@@ -117,7 +120,7 @@ def _allow_origins(app: FastAPI, settings: GatewaySettings) -> None:
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Access-Token"],
             expose_headers=["Retry-After"],
         )
 
