@@ -18,6 +18,7 @@ from gateway.limits import RateLimiter
 from gateway.passwords import AT_ONCE, HASHER, NOBODYS, Passwords
 from gateway.rest.callers import Callers
 from gateway.rest.huddle.accounts import accounts_router
+from gateway.rest.huddle.errors import HuddleRoute
 from gateway.settings import GatewaySettings
 from gateway.sign_in import NEW_AT_ONCE, WRONG_AT_ONCE, WRONG_PER_S, Applicant, SignIn, build
 from shared.auth import Authenticator, TokenMint
@@ -226,6 +227,27 @@ async def test_without_accounts_one_is_known_and_logs_out_all_the_same(desk: Des
         for path, body in (("register", BOB), ("login", LOGIN)):
             assert (await client.post(f"/api/v1/auth/{path}", json=body)).status_code == 404
     assert (await desk.presence.devices(UserId("alice")))[0].signed_out_at is not None
+
+
+async def test_errors_are_in_the_words_of_the_wire_and_say_no_password(desk: Desk) -> None:
+    worded = FastAPI()
+    worded.state.callers = desk.app.state.callers
+    sign_in = SignIn(
+        desk.presence, Passwords(QUICK, NOBODY), desk.mint, development=True, clock=desk.clock, new_id=new_id
+    )
+    worded.include_router(accounts_router(desk.presence, sign_in, route_class=HuddleRoute))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(worded), base_url="http://gateway") as client:
+        for path, body, status in (
+            ("register", BOB | {"email": "nowhere"}, 422),
+            ("register", BOB | {"password": "short"}, 422),
+            ("login", LOGIN, 401),
+            ("login", {"password": LOGIN["password"]}, 422),
+            ("logout", {}, 401),
+        ):
+            answer = await client.post(f"/api/v1/auth/{path}", json=body)
+            assert (answer.status_code, answer.json()["status_code"]) == (status, status)
+            assert answer.json()["detail"]
+            assert not any(each in answer.text for each in ("correct horse", "short"))
 
 
 # --- how often
