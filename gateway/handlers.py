@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.accounts import Accounts
+from gateway.advances import Advances
 from gateway.announcer import Announcer
 from gateway.catch_up import CatchUps
 from gateway.disconnects import Disconnect
@@ -114,6 +115,7 @@ class PushReceipts:
     """Push receipts to every member who is here. Idempotent: a receipt is a watermark."""
 
     hub: Hub
+    advances: Advances
 
     async def __call__(self, batch: Sequence[Received], /) -> Failures:
         """Push a batch, in order."""
@@ -121,6 +123,7 @@ class PushReceipts:
             match received.envelope.body:
                 case ReceiptAdvanced(audience=audience) as event:
                     self.hub.push(event, audience)
+                    self.advances.advanced(event)
                 case MessageFailed(sender_id=sender_id) as event:
                     self.hub.push(event, (sender_id,))
         return NO_FAILURES
@@ -228,11 +231,12 @@ def handlers(
     accounts: Accounts,
     people: People,
     rooms: Rooms,
+    advances: Advances,
     clock: Clock,
 ) -> Mapping[type, Handler]:
     """List the handlers; a batch is handled in this order, so a sender reads the reply before the message."""
     answer = AnswerAskers(ingress)
-    push_receipts = PushReceipts(hub)
+    push_receipts = PushReceipts(hub, advances)
     replace_sessions = ReplaceSessions(hub)
     ignore = Ignore()
     return {

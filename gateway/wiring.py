@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from gateway.accounts import Accounts
 from gateway.acks import FLUSH_S, Acks
 from gateway.admin import sessions_router
+from gateway.advances import Advances
 from gateway.announcer import REFRESH_S, Announcer
 from gateway.arrivals import Arrivals
 from gateway.catch_up import CatchUps
@@ -194,6 +195,7 @@ def _services(given: _Given, publisher: BatchingPublisher, hub: Hub, gateway_id:
             presence=given.presence,
             ingress=ingress,
             acks=acks,
+            advances=Advances(),
             directory=directory,
             people=People(given.presence, clock=clock),
             rooms=Rooms(given.history, clock=clock),
@@ -249,6 +251,7 @@ def _consumer(given: _Given, parts: _Parts) -> Consumer:
         accounts=services.accounts,
         people=services.reach.people,
         rooms=services.reach.rooms,
+        advances=services.reach.advances,
         clock=given.clock,
     )
     return Consumer(
@@ -273,6 +276,8 @@ def _app(given: _Given, parts: _Parts, endpoints: Mapping[str, Endpoint], socket
         directory=parts.services.directory,
         accounts=parts.services.accounts,
         authenticator=parts.authenticator,
+        identities=parts.identities,
+        hub=parts.hub,
         new_id=given.new_id,
     )
 

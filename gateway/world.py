@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from gateway.acks import Acks
+from gateway.advances import Advances
 from gateway.asking import ask
 from gateway.dialects.base import Accepted, Caller
 from gateway.dialects.world import Person, Room
@@ -31,6 +33,7 @@ class Reach:
     presence: PresenceQueries
     ingress: Ingress
     acks: Acks
+    advances: Advances
     directory: Directory
     people: People
     rooms: Rooms
@@ -100,9 +103,18 @@ class UserWorld:
         """Note that messages were received or read."""
         self._reach.acks.take(ack)
 
+    async def settle(self, ack: Acknowledge) -> None:
+        """Note the same, and wait until it counts, a second at most."""
+        self._reach.acks.take(ack)
+        await self._reach.advances.reached(ack)
+
     def new_message_id(self) -> MessageId:
         """Make a new id."""
         return MessageId(self._reach.new_id())
+
+    def now(self) -> datetime:
+        """Give the time of day."""
+        return self._reach.clock.now()
 
     async def _ask(self, command: Command) -> Outcome:
         return await ask(self._reach.ingress, command)

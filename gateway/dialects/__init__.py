@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.dialects.base import MakeDialect
+from gateway.dialects.devices import DevicesDialect
 from gateway.dialects.envelope import EnvelopeDialect
 from gateway.dialects.native import NativeDialect
 
@@ -19,5 +20,6 @@ class Wire:
 
 NATIVE = Wire("native", {"/v1/ws": NativeDialect.make})
 WIRES: tuple[Wire, ...] = (
+    Wire("devices", {"/api/messages/ws/{device_id}": DevicesDialect}),
     Wire("envelope", {"/ws/envelope": EnvelopeDialect.make}),
 )

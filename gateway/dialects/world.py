@@ -1,6 +1,7 @@
 """What a dialect may ask of the gateway where a frame or event alone does not say enough."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -102,8 +103,16 @@ class World(Protocol):
         """Note that messages were received or read. Raises: QueueFull."""
         ...
 
+    async def settle(self, ack: Acknowledge) -> None:
+        """Note the same, and wait until it counts, a second at most: what is asked next sees it. Raises: QueueFull."""
+        ...
+
     def new_message_id(self) -> MessageId:
         """Make a new id, for a message or a change."""
+        ...
+
+    def now(self) -> datetime:
+        """Give the time of day."""
         ...
 
 

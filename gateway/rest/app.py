@@ -13,6 +13,8 @@ from gateway.accounts import Accounts
 from gateway.dialects.native_views import SyncView
 from gateway.directory import Directory
 from gateway.door import Door
+from gateway.hub import Hub
+from gateway.identities import Identities
 from gateway.requests import Services
 from gateway.rest.bodies import BodyLimit
 from gateway.rest.callers import Callers
@@ -24,6 +26,8 @@ from gateway.rest.conversations import (
     conversations_router,
     making_router,
 )
+from gateway.rest.device_chat.callers import DeviceCallers
+from gateway.rest.device_chat.routes import device_chat_router
 from gateway.rest.devices import DevicesView, devices_router
 from gateway.rest.members import MembersView, joining_router, members_router
 from gateway.rest.messages import messages_router
@@ -65,6 +69,8 @@ def build_app(
     directory: Directory,
     accounts: Accounts,
     authenticator: Authenticator,
+    identities: Identities,
+    hub: Hub,
     new_id: NewId,
 ) -> FastAPI:
     """Make the app; no I/O."""
@@ -84,6 +90,8 @@ def build_app(
     app.include_router(sse_router(door=door, callers=callers, services=services, new_id=new_id))
     for router in _routers(services, history, presence, directory, new_id):
         app.include_router(router)
+    if settings.served("devices"):
+        app.include_router(_device_chat(settings, services, accounts, identities, hub))
     secret = settings.auth.jwt_secret
     if settings.sockets.dev_tokens and secret is not None:
         log.warning("dev_tokens", meaning="POST /api/auth/token gives a token of any user to whoever asks")
@@ -113,6 +121,23 @@ def _routers(
     yield devices_router(presence=presence)
 
 
+def _device_chat(
+    settings: GatewaySettings, services: Services, accounts: Accounts, identities: Identities, hub: Hub
+) -> APIRouter:
+    is_open = settings.sockets.open_devices
+    if is_open:
+        log.warning("open_devices", meaning="whoever names a device is believed to be it, without a token")
+    callers = DeviceCallers(
+        identities=identities,
+        limiter=services.limiter,
+        accounts=accounts,
+        hub=hub,
+        reach=services.reach,
+        is_open=is_open,
+    )
+    return device_chat_router(callers, services.reach.presence)
+
+
 def _allow_origins(app: FastAPI, settings: GatewaySettings) -> None:
     origins = settings.sockets.origins()
     if origins:
@@ -120,7 +145,14 @@ def _allow_origins(app: FastAPI, settings: GatewaySettings) -> None:
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Access-Token"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "Last-Event-ID",
+                "X-Access-Token",
+                "X-Device-ID",
+            ],
             expose_headers=["Retry-After"],
         )
 
