@@ -162,11 +162,11 @@ class Warren:
         token, _ = self._mint.mint(UserId(user), user.title(), DeviceId(f"{user}-phone"), lifetime_s)
         return token
 
-    def dial(self, query: str, *, via: str = "gw-1") -> FakeSocket:
+    def dial(self, query: str, *, via: str = "gw-1", path: str = "/v1/ws") -> FakeSocket:
         """Open a socket and say nothing yet."""
         public = self.processes[via].service.public
         assert public is not None
-        socket = FakeSocket(public.app, "/v1/ws", query)
+        socket = FakeSocket(public.app, path, query)
         self._tasks.create_task(socket.run(), name="socket")
         return socket
 
