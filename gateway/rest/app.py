@@ -9,6 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
+from gateway import sign_in
 from gateway.accounts import Accounts
 from gateway.dialects.native_views import SyncView
 from gateway.directory import Directory
@@ -29,6 +30,7 @@ from gateway.rest.conversations import (
 from gateway.rest.device_chat.callers import DeviceCallers
 from gateway.rest.device_chat.routes import device_chat_router
 from gateway.rest.devices import DevicesView, devices_router
+from gateway.rest.huddle.app import huddle_routers
 from gateway.rest.members import MembersView, joining_router, members_router
 from gateway.rest.messages import messages_router
 from gateway.rest.presence import presence_router
@@ -96,6 +98,11 @@ def build_app(
     if settings.sockets.dev_tokens and secret is not None:
         log.warning("dev_tokens", meaning="POST /api/auth/token gives a token of any user to whoever asks")
         app.include_router(tokens_router(TokenMint(secret, clock=services.clock)))
+    if settings.served("huddle"):
+        app.state.reach = services.reach
+        accounts_here = sign_in.build(settings, services.reach.presence, clock=services.clock, new_id=new_id)
+        for router in huddle_routers(services.reach.presence, accounts_here):
+            app.include_router(router, include_in_schema=False)
     for path, socket in sockets.items():
         app.router.routes.append(WebSocketRoute(path, socket))
     for path, transport in socket_io.items():
