@@ -30,7 +30,7 @@ class Outbox:
 
     def put(self, frames: Sequence[Frame]) -> None:
         """Append frames; once closed they are dropped. A frame of any size fits while there is room at all."""
-        if self._closed:
+        if self._closed or not frames:
             return
         full = self._bytes > self._max_bytes
         for frame in frames:
