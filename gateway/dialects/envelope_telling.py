@@ -95,8 +95,9 @@ class Teller:
 
     def _concern(self, event: ConversationChanged) -> Iterator[Saying]:
         concern = _CONCERNS.get(event.change)
-        others_doing = event.actor_id != self.user_id and self.user_id in event.user_ids
-        if concern is None or not others_doing or event.conversation.kind is ConversationKind.DIRECT:
+        meant = event.change is ConversationChange.CREATED or self.user_id in event.user_ids
+        own = event.actor_id == self.user_id or event.conversation.kind is ConversationKind.DIRECT
+        if concern is None or own or not meant:
             return
         kind, body = concern
         note = views.NotificationView(

@@ -58,7 +58,7 @@ class NotificationView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 
 
 class ReceiptView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """How far a conversation has come with one reader: everything up to `seq`. Failed: of one message."""
+    """How far a conversation has come with one reader: everything up to `seq`."""
 
     action: Literal["receipt"] = "receipt"
     channel: str
@@ -66,11 +66,22 @@ class ReceiptView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     user_id: UserId
     status: str
     at: str
-    seq: int | None = None
-    message_id: MessageId | None = None
-    client_id: str | None = None
-    code: str | None = None
-    message: str | None = None
+    seq: int
+
+
+class FailedView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One message that was accepted, and came to nothing."""
+
+    action: Literal["receipt"] = "receipt"
+    channel: str
+    channel_id: str
+    user_id: UserId
+    status: Literal["failed"] = "failed"
+    at: str
+    message_id: MessageId
+    client_id: str
+    code: str
+    message: str
 
 
 class TypingView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -174,13 +185,12 @@ def receipt_view(event: ReceiptAdvanced, channel: str) -> ReceiptView:
     )
 
 
-def failed_view(event: MessageFailed, channel: str) -> ReceiptView:
+def failed_view(event: MessageFailed, channel: str) -> FailedView:
     """Show that a message that was accepted came to nothing."""
-    return ReceiptView(
+    return FailedView(
         channel=channel,
         channel_id=channel,
         user_id=event.sender_id,
-        status="failed",
         at=rfc3339(event.at),
         message_id=event.message_id,
         client_id=event.client_id,
