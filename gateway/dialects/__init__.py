@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from gateway.dialects.base import MakeDialect
 from gateway.dialects.devices import DevicesDialect
 from gateway.dialects.envelope import EnvelopeDialect
+from gateway.dialects.flutter import FlutterDialect
 from gateway.dialects.huddle import HuddleDialect
 from gateway.dialects.native import NativeDialect
 
@@ -23,5 +24,6 @@ NATIVE = Wire("native", {"/v1/ws": NativeDialect.make})
 WIRES: tuple[Wire, ...] = (
     Wire("devices", {"/api/messages/ws/{device_id}": DevicesDialect}),
     Wire("envelope", {"/ws/envelope": EnvelopeDialect.make}),
+    Wire("flutter", socket_io={"message": FlutterDialect.make}),
     Wire("huddle", {"/ws": HuddleDialect.make}),
 )
