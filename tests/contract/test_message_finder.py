@@ -119,6 +119,7 @@ async def test_what_is_deleted_or_hidden_is_not_found_and_what_is_edited_is_as_i
         content="hello",
     )
     done(await store.alter(edit, at=START + 9 * SECOND))
+    assert await found(store, Wanted(BOB), {DIRECT: 0}) == ["hi kept", "hello"]
     assert await found(store, Wanted(BOB, text="hi"), {DIRECT: 0}) == ["hi kept"]
     assert await found(store, Wanted(ALICE, text="hi"), {DIRECT: 0}) == ["hi kept", "hi hidden"]
     assert await found(store, Wanted(BOB, text="hello"), {DIRECT: 0}) == ["hello"]

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from history.reading import LoggedMessage, Membership, Tip, Wanted
-from history.search import find, stretches
+from history.search import AT_ONCE, find, stretches
 from shared.commands import ConversationKind, CreateConversation, DeleteScope, JoinRule
 from shared.errors import Invalid, NotAMember, NotFound
 from shared.history_api import MAX_SEARCH_CHARS, MessageSearch, Watermark
@@ -166,6 +166,16 @@ async def test_a_search_ends_where_all_that_follows_is_older() -> None:
     assert ([message.content for message in some], store.looked_through) == (["hi 249", "hi 248"], 100)
     [rare] = await find(store, Wanted(BOB, text="hi 7", before=START + timedelta(seconds=8), limit=2), memberships)
     assert (rare.content, store.looked_through) == ("hi 7", 350)
+
+
+async def test_a_search_goes_on_while_something_newer_may_follow() -> None:
+    store = FakeMessageStore()
+    lines = [("u0", 0, "hi old"), ("quiet", 900, "hi new"), *((f"u{n}", 1000 + n, "hello") for n in range(AT_ONCE))]
+    for n, (sender, second, content) in enumerate(lines):
+        command = send(f"c{n}", sender=UserId(sender), to=BOB, content=content)
+        done((await store.append([command], at=START + timedelta(seconds=second), repeated=False))[0])
+    [newest] = await find(store, Wanted(BOB, text="hi", limit=1), await store.memberships(BOB))
+    assert newest.content == "hi new"
 
 
 # --- conversations by name, and open ones
