@@ -13,7 +13,17 @@ from gateway.deliveries import Deliveries
 from gateway.dialects.base import Dialect, Frame, Lagged, Pushed, Telling
 from gateway.voice import Voice
 from shared.commands import Stage
-from shared.events import Entry, LogEvent, Message, MessageFailed, MessageStored, ReceiptAdvanced, TypingChanged
+from shared.events import (
+    ConversationChange,
+    ConversationChanged,
+    Entry,
+    LogEvent,
+    Message,
+    MessageFailed,
+    MessageStored,
+    ReceiptAdvanced,
+    TypingChanged,
+)
 from shared.history_api import Changes, Conversation, SyncAnswer
 from shared.ids import ConversationId, UserId
 from shared.position import Position, Verdict
@@ -129,12 +139,22 @@ class Feed:
             self._fall_behind()
         else:
             verdict = self.position.judge_version(push.conversation_id, push.version, entry)
-            if verdict is Verdict.NEXT:
+            if verdict is Verdict.NEXT or (verdict is Verdict.GAP and self._begins_with(entry)):
                 self._push(push, entry)
             elif verdict is Verdict.GAP:
                 metrics.GAPS.inc()
                 self._wants(self)
                 self._hold(push)
+
+    def _begins_with(self, entry: Entry) -> bool:
+        """Tell whether the user joins with an entry, and is not pushed what came before it."""
+        return (
+            not self._dialect.habits.past
+            and isinstance(entry, ConversationChanged)
+            and entry.change is ConversationChange.MEMBER_ADDED
+            and self.user_id in entry.user_ids
+            and entry.conversation_id not in self.position.versions
+        )
 
     def _offer_sign(self, push: Push) -> None:
         """Push what is no entry of a log."""

@@ -69,7 +69,7 @@ class HuddleDialect:
 
     name: ClassVar[str] = "huddle"
     subprotocols: ClassVar[tuple[str, ...]] = ()
-    habits: ClassVar[Habits] = Habits(resumes=False, acknowledges=False, fetches=False, typing_s=TYPING_S)
+    habits: ClassVar[Habits] = Habits(resumes=False, acknowledges=False, fetches=False, typing_s=TYPING_S, past=False)
 
     def __init__(self, *, variant: str, now: Callable[[], datetime], max_frame_bytes: int) -> None:
         self.variant = variant

@@ -1,5 +1,6 @@
 """Enter a channel: one that is open is joined, a private one is for its members."""
 
+from gateway.dialects.huddle_composing import channel
 from gateway.dialects.world import World
 from shared.commands import ConversationKind, SetMembers
 from shared.errors import NotAMember, NotFound
@@ -17,6 +18,14 @@ async def enter(world: World, name: str) -> Conversation:
         await join(world, conversation_id)
         conversation = await world.history.conversation(world.caller.user_id, conversation_id)
     return conversation
+
+
+async def visit(world: World, name: str) -> ConversationId:
+    """Name a channel that the caller is in, or is from now on, as `enter` does; the first is remembered for a minute."""
+    try:
+        return (await channel(world, name)).id
+    except NotAMember:
+        return (await enter(world, name)).id
 
 
 async def look_at(world: World, conversation_id: ConversationId) -> Conversation:

@@ -7,14 +7,14 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from msgspec.structs import asdict
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from gateway.rest.callers import Caller
 from gateway.rest.fields import Name, Text, Username
+from gateway.rest.huddle.views import Said, UserView, user_view
 from gateway.sign_in import Applicant, Granted, SignIn
-from shared.clock import rfc3339
 from shared.http import StructResponse
-from shared.ids import UserId, is_number
 from shared.presence_api import PresenceQueries, Profile
 
 FORM = "application/x-www-form-urlencoded"
@@ -47,52 +47,35 @@ class TokenView(msgspec.Struct, frozen=True, kw_only=True):
     token_type: str
 
 
-class AccountView(msgspec.Struct, frozen=True, kw_only=True):
-    """A user, to themselves."""
-
-    id: int | str
-    username: str
-    email: str | None
-    full_name: str
-    avatar_url: str | None
-    is_active: bool
-    created_at: str | None
-
-
-class RegisteredView(AccountView, frozen=True, kw_only=True):
+class RegisteredView(UserView, frozen=True, kw_only=True):
     """A new user, signed in at once."""
 
     access_token: str
     token_type: str
 
 
-class LoggedOutView(msgspec.Struct, frozen=True, kw_only=True):
-    """The token counts no more."""
-
-    message: str
-
-
 def accounts_router(
     presence: PresenceQueries, sign_in: SignIn | None, *, route_class: type[APIRoute] = APIRoute
 ) -> APIRouter:
     """Make the routes; those that take passwords only with `sign_in`. `route_class` words their errors."""
-    router = APIRouter(prefix="/api/v1/auth", tags=["accounts"], route_class=route_class)
+    router = APIRouter(prefix="/api/v1/auth", tags=["accounts"], route_class=route_class, include_in_schema=False)
     if sign_in is not None:
         _take_passwords(router, sign_in)
 
     @router.get("/me", summary="Who the caller is")
     async def me(caller: Caller) -> Response:
-        login = await presence.login_of(caller.user_id)
-        profile = (await presence.profiles([caller.user_id])).get(caller.user_id)
-        email = None if login is None else login.email
-        return StructResponse(_account(caller.user_id, caller.name, email, profile))
+        user_id = caller.user_id
+        login = await presence.login_of(user_id)
+        profile = (await presence.profiles([user_id])).get(user_id)
+        here = (await presence.presence_of([user_id])).get(user_id)
+        return StructResponse(user_view(user_id, profile, here, None if login is None else login.email))
 
     @router.post("/logout", summary="Let the token count no more, and end its sessions")
     async def logout(caller: Caller) -> Response:
         """Of a token that names no device nothing is known here: it counts until it expires."""
         if caller.device_id is not None:
             await presence.sign_out(caller.user_id, caller.device_id, known=False)
-        return StructResponse(LoggedOutView(message="Logged out."))
+        return StructResponse(Said(message="Logged out."))
 
     return router
 
@@ -133,30 +116,6 @@ def _address(request: Request) -> str:
 
 def _registered(granted: Granted) -> RegisteredView:
     login = granted.login
-    return RegisteredView(
-        id=_shown(login.user_id),
-        username=login.username,
-        email=login.email,
-        full_name=login.full_name,
-        avatar_url=None,
-        is_active=True,
-        created_at=rfc3339(login.created_at),
-        access_token=granted.token,
-        token_type=BEARER,
-    )
-
-
-def _account(user_id: UserId, name: str, email: str | None, profile: Profile | None) -> AccountView:
-    return AccountView(
-        id=_shown(user_id),
-        username=(profile and profile.username) or user_id,
-        email=email,
-        full_name=name if profile is None else profile.name,
-        avatar_url=None if profile is None else profile.avatar_url,
-        is_active=True,
-        created_at=None if profile is None else rfc3339(profile.created_at),
-    )
-
-
-def _shown(user_id: UserId) -> int | str:
-    return int(user_id) if is_number(user_id) else user_id
+    profile = Profile(user_id=login.user_id, name=login.full_name, username=login.username, created_at=login.created_at)
+    user = user_view(login.user_id, profile, None, login.email)
+    return RegisteredView(**asdict(user), access_token=granted.token, token_type=BEARER)

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Response
 
 from gateway.content import check_content
 from gateway.dialects.huddle_composing import channel, check_text, compose, mentioned
+from gateway.dialects.huddle_joining import visit
 from gateway.dialects.huddle_reading import Say
 from gateway.dialects.huddle_views import Attachment, MessageView, message_views, own_part
 from gateway.dialects.world import World
@@ -67,16 +68,19 @@ async def read_messages(
     before_message_id: Named = None,
     after_message_id: Named = None,
 ) -> Response:
-    """Read a page, oldest first: the newest, just before a message, or just after one."""
+    """Read a page, oldest first: the newest, just before a message, or just after one.
+
+    It shows a channel, as `join_channel` does, which clients say at the same time: an open one is joined.
+    """
     if before_message_id is not None and after_message_id is not None:
         raise Invalid("Give before_message_id or after_message_id, not both.")
-    room = await channel(world, channel_id)
+    conversation_id = await visit(world, channel_id)
     if after_message_id is not None:
-        after = await _seq(world, room.id, after_message_id)
-        found = await following(world, room.id, after=after, skip=skip, limit=limit)
+        after = await _seq(world, conversation_id, after_message_id)
+        found = await following(world, conversation_id, after=after, skip=skip, limit=limit)
     else:
-        before = None if before_message_id is None else await _seq(world, room.id, before_message_id)
-        found = await newest(world, room.id, before=before, skip=skip, limit=limit)
+        before = None if before_message_id is None else await _seq(world, conversation_id, before_message_id)
+        found = await newest(world, conversation_id, before=before, skip=skip, limit=limit)
     return StructResponse(await message_views(world, found))
 
 
