@@ -106,7 +106,11 @@ async def test_who_registers_is_signed_in_with_the_next_number(desk: Desk) -> No
             "email": "bob@example.com",
             "full_name": "Bob B.",
             "avatar_url": None,
+            "bio": None,
+            "timezone": None,
             "is_active": True,
+            "is_online": False,
+            "last_seen": None,
             "created_at": rfc3339(START),
             "access_token": token,
             "token_type": "bearer",
@@ -152,6 +156,8 @@ async def test_a_password_is_the_same_however_it_was_composed(desk: Desk) -> Non
     [
         ({"username": "b"}, "username"),
         ({"username": "bob@example.com"}, "username"),
+        ({"username": "bob b"}, "username"),
+        ({"username": "bob\n"}, "username"),
         ({"username": None}, "username"),
         ({"email": "nowhere"}, "email"),
         ({"email": "a b@c"}, "email"),
@@ -186,6 +192,11 @@ async def test_a_login_that_cannot_be_read_is_refused_and_counts_for_nothing(
     assert desk.hasher.checked == 0
 
 
+async def test_a_username_may_be_in_any_script(desk: Desk) -> None:
+    await desk.post("register", **BOB | {"username": "张三"})
+    assert (await desk.post("login", username="张三", password="correct horse")).status_code == 200
+
+
 async def test_a_name_or_address_that_is_taken_is_a_conflict(desk: Desk) -> None:
     await desk.post("register", **BOB)
     for change, field in (({"email": "new@example.com"}, "username"), ({"username": "new"}, "email")):
@@ -197,7 +208,7 @@ async def test_a_name_or_address_that_is_taken_is_a_conflict(desk: Desk) -> None
 async def test_who_brings_a_token_of_their_own_is_known_by_it(desk: Desk) -> None:
     token, _ = desk.mint.mint(UserId("alice"), "Alice", DeviceId("phone"), 60)
     me = (await desk.me(token)).json()
-    assert (me["id"], me["username"], me["full_name"], me["email"]) == ("alice", "alice", "Alice", None)
+    assert (me["id"], me["username"], me["full_name"], me["email"]) == ("alice", "Alice", "Alice", None)
     for path in ("me", "logout"):
         method = "GET" if path == "me" else "POST"
         assert error(await desk.client.request(method, f"/api/v1/auth/{path}")) == (401, "unauthenticated")

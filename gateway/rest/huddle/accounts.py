@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from gateway.rest.callers import Caller
-from gateway.rest.fields import Name, Text, Username
+from gateway.rest.fields import Name, Text
 from gateway.rest.huddle.views import Said, UserView, user_view
 from gateway.sign_in import Applicant, Granted, SignIn
 from shared.http import StructResponse
@@ -20,6 +20,7 @@ from shared.presence_api import PresenceQueries, Profile
 FORM = "application/x-www-form-urlencoded"
 MAX_PASSWORD_CHARS = 1024  # hashing a longer one is only a burden
 BEARER = "bearer"
+NewUsername = Annotated[Text, Field(pattern=r"^[\w.-]{2,50}$")]  # in any script
 Email = Annotated[Text, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]  # RFC 5321 §4.5.3.1.3
 Password = Annotated[Text, Field(min_length=6, max_length=MAX_PASSWORD_CHARS)]
 
@@ -27,7 +28,7 @@ Password = Annotated[Text, Field(min_length=6, max_length=MAX_PASSWORD_CHARS)]
 class Registering(BaseModel):
     """A new account."""
 
-    username: Username
+    username: NewUsername
     email: Email
     full_name: Name | None = Field(None, description="default: the username")
     password: Password
