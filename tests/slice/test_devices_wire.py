@@ -268,6 +268,7 @@ async def test_a_device_and_a_native_user_talk_with_receipts_and_typing(devices:
     await devices.rest(ben)
     assert [(each.content, each.sender_id, each.recipient_name) for each in ben.messages] == [("hi", "alice", "Ben")]
     assert (await alice.next("receipt"))["stage"] == "delivered"
+    assert ben.socket is not None
     ben.socket.send_text(f'{{"type": "read_receipt", "message_ids": ["{sent["message_id"]}"]}}')
     await devices.rest(ben)
     assert (await alice.next("receipt"))["stage"] == "read"
