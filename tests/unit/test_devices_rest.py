@@ -1,6 +1,8 @@
 """Who is let in on the devices wire, and what is refused there: in error bodies, with a status below 500."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
@@ -34,6 +36,12 @@ BODIES = [
 LONG = "x" * 16_385
 
 
+@asynccontextmanager
+async def devices(**settings: str) -> AsyncIterator[Edge]:
+    async with gateway(**{"wires": "devices", "open_devices": "true", **settings}) as edge:
+        yield edge
+
+
 def code(response: httpx.Response) -> tuple[int, str]:
     assert response.headers["content-type"].startswith("application/json")
     return response.status_code, response.json()["code"]
@@ -49,55 +57,58 @@ def body_of(path: str) -> object:
     return next((body for _, of, body in BODIES if of == path), None)
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_a_device_without_a_token_is_let_in_where_devices_are_open_alone(method: str, path: str) -> None:
-    for is_open in ("false", "true"):
-        async with gateway(open_devices=is_open) as edge:
-            edge.history.down = edge.presence.down = True  # whoever is let in gets so far
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_a_device_without_a_token_is_let_in_where_devices_are_open_alone(is_open: bool) -> None:
+    async with devices(open_devices=str(is_open)) as edge:
+        edge.history.down = edge.presence.down = True  # whoever is let in gets so far
+        for method, path in ROUTES:
             response = await ask(edge, method, path, body_of(path), X_Device_ID="bob")
             reached = response.status_code in (200, 503)
-            assert reached if is_open == "true" else code(response) == (401, "unauthenticated")
+            assert reached if is_open else code(response) == (401, "unauthenticated"), path
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_a_false_token_is_refused_where_devices_are_open_too(method: str, path: str) -> None:
-    async with gateway(open_devices="true") as edge:
-        for headers in ({"Authorization": "Bearer forged"}, {"x_access_token": "forged"}):
-            response = await ask(edge, method, path, body_of(path), X_Device_ID="bob", **headers)
-            assert code(response) == (401, "unauthenticated")
-        response = await ask(edge, method, f"{path}?token=forged", body_of(path), X_Device_ID="bob")
-        assert code(response) == (401, "unauthenticated")
+async def test_a_false_token_is_refused_where_devices_are_open_too() -> None:
+    async with devices() as edge:
+        for method, path in ROUTES:
+            for headers in ({"Authorization": "Bearer forged"}, {"x_access_token": "forged"}):
+                response = await ask(edge, method, path, body_of(path), X_Device_ID="bob", **headers)
+                assert code(response) == (401, "unauthenticated"), path
+            response = await ask(edge, method, f"{path}?token=forged", body_of(path), X_Device_ID="bob")
+            assert code(response) == (401, "unauthenticated"), path
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_a_token_speaks_for_its_own_device_alone(method: str, path: str) -> None:
-    async with gateway() as edge:
+async def test_a_token_speaks_for_its_own_device_alone() -> None:
+    async with devices(open_devices="false") as edge:
         token = f"Bearer {edge.token('mallory')}"
-        response = await ask(edge, method, path, body_of(path), X_Device_ID="bob", Authorization=token)
-        assert code(response) == (403, "forbidden")
+        for method, path in ROUTES:
+            response = await ask(edge, method, path, body_of(path), X_Device_ID="bob", Authorization=token)
+            assert code(response) == (403, "forbidden"), path
 
 
-@pytest.mark.parametrize("headers", [{"X_Device_ID": "bob"}, {}])
-async def test_a_token_is_enough(headers: dict[str, str]) -> None:
-    async with gateway() as edge:
-        for named in ({"Authorization": f"Bearer {edge.token()}"}, {"x_access_token": edge.token()}):
-            assert (await ask(edge, "GET", "/api/messages/unread", **named, **headers)).status_code == 200
-        assert (await ask(edge, "GET", f"/api/messages/unread?token={edge.token()}", **headers)).status_code == 200
+async def test_a_token_is_enough() -> None:
+    async with devices(open_devices="false") as edge:
+        headers: dict[str, str]
+        for headers in ({"X_Device_ID": "bob"}, {}):
+            await _let_in(edge, headers)
 
 
-@pytest.mark.parametrize("name", ["", "b b", "é", "x" * 129, "a/b", "<script>"])
-async def test_a_name_that_is_none_is_refused(name: str) -> None:
-    async with gateway(open_devices="true") as edge:
-        async with caller(edge, user=None) as http:
+async def _let_in(edge: Edge, headers: dict[str, str]) -> None:
+    for named in ({"Authorization": f"Bearer {edge.token()}"}, {"x_access_token": edge.token()}):
+        assert (await ask(edge, "GET", "/api/messages/unread", **named, **headers)).status_code == 200
+    assert (await ask(edge, "GET", f"/api/messages/unread?token={edge.token()}", **headers)).status_code == 200
+
+
+async def test_a_name_that_is_none_is_refused() -> None:
+    async with devices() as edge, caller(edge, user=None) as http:
+        for name in ("", "b b", "é", "x" * 129, "a/b", "<script>"):
             response = await http.get("/api/messages/unread", headers={b"X-Device-ID": name.encode()})
-        assert code(response) == (400, "invalid")
-        socket = edge.dial("", path=f"/api/messages/ws/{name.replace('/', '%2F')}")
-        if name and "/" not in name:
-            assert await socket.closed() == 1008
+            assert code(response) == (400, "invalid"), name
+            if name and "/" not in name:
+                assert await edge.dial("", path=f"/api/messages/ws/{name}").closed() == 1008, name
 
 
 async def test_whoever_asks_sees_who_is_online_where_devices_are_open() -> None:
-    async with gateway(open_devices="true") as edge:
+    async with devices() as edge:
         info = DeviceInfo(id=DeviceId("bob"), name="Bob's", type="client", platform="web")
         bare = DeviceInfo(id=DeviceId("x"), type="")
         edge.presence.there = (
@@ -164,18 +175,17 @@ REFUSED: list[tuple[str, str, object, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "body", "status", "why"), REFUSED)
-async def test_what_makes_no_sense_is_refused(method: str, path: str, body: object, status: int, why: str) -> None:
-    async with gateway(open_devices="true", wires="devices") as edge:
+async def test_what_makes_no_sense_is_refused() -> None:
+    async with devices() as edge, caller(edge, user=None) as http:
         edge.history.known = {ROOM: conversation(3)}
         edge.history.closed = {ConversationId("secret")}
         edge.history.places = {
             MessageId("m1"): MessagePlace(message_id=MessageId("m1"), conversation_id=ROOM, seq=1),
             MessageId("elsewhere"): MessagePlace(message_id=MessageId("elsewhere"), conversation_id=DIRECT, seq=1),
         }
-        content = None if body is None else json.dumps(body)
         headers = {"X-Device-ID": "bob", "Content-Type": "application/json"}
-        async with caller(edge, user=None) as http:
+        for method, path, body, status, why in REFUSED:
+            content = None if body is None else json.dumps(body)
             response = await http.request(method, f"/api/messages/{path}", content=content, headers=headers)
-        assert code(response) == (status, why)
+            assert code(response) == (status, why), (path, str(body)[:200])
         assert await edge.posted() == []
