@@ -30,7 +30,7 @@ from gateway.dialects.base import (
 )
 from gateway.dialects.envelope_channels import Channels
 from gateway.dialects.envelope_reading import check_signature, decode, hello_of, message_of, ping_data
-from gateway.dialects.envelope_telling import CHAT, NOTIFICATION, USER_STATUS, Saying, Teller
+from gateway.dialects.envelope_telling import CHAT, NOTIFICATION, SYSTEM, USER_STATUS, Saying, Teller
 from gateway.dialects.reading import frame_id, longer
 from gateway.dialects.world import SocketWorld
 from gateway.disconnects import Disconnect
@@ -53,7 +53,6 @@ from shared.presence_api import Presence
 
 _ENCODER = msgspec.json.Encoder()
 _OWN_TYPES = (CHAT, NOTIFICATION, USER_STATUS)  # all else is said by system messages
-_SYSTEM = "systemMessage"
 _OnChannel: TypeAlias = frames.SubscribeData | frames.UnsubscribeData | frames.TypingData
 _MUTABLE = (MessageStored, MessageEdited, MessageDeleted, ReceiptAdvanced, TypingChanged)
 
@@ -188,7 +187,7 @@ class EnvelopeDialect:
         self, data: frames.SystemData, id_: str | None, channel: str | int, conversation_id: ConversationId
     ) -> Reply:
         done = views.ChannelDoneView(action=_action(data), channel=channel, conversation_id=conversation_id)
-        return Reply((self._frame(_SYSTEM, done, id_),))
+        return Reply((self._frame(SYSTEM, done, id_),))
 
     # --- server → client
 
@@ -241,7 +240,7 @@ class EnvelopeDialect:
             case Stored(message_id=stored) if stored != sent:
                 return Telling(partial(self._stored_before, stored))
             case Done():
-                return (self._frame(_SYSTEM, views.DoneView(action=USER_STATUS), reply_to),)
+                return (self._frame(SYSTEM, views.DoneView(action=USER_STATUS), reply_to),)
             case _:
                 return ()
 
@@ -260,7 +259,7 @@ class EnvelopeDialect:
 
     def close(self, disconnect: Disconnect, *, retry_after_ms: int | None) -> Sequence[Frame]:
         """Encode the last words before the close."""
-        return (self._frame(_SYSTEM, views.bye_view(disconnect, retry_after_ms), None),)
+        return (self._frame(SYSTEM, views.bye_view(disconnect, retry_after_ms), None),)
 
     def close_code(self, disconnect: Disconnect) -> int:
         """Give the code of the close frame."""
@@ -271,7 +270,7 @@ class EnvelopeDialect:
 
     def _encoded(self, sayings: Sequence[Saying]) -> Sequence[Frame]:
         return tuple(
-            self._frame(saying.kind if saying.kind in _OWN_TYPES else _SYSTEM, saying.data, saying.id)
+            self._frame(saying.kind if saying.kind in _OWN_TYPES else SYSTEM, saying.data, saying.id)
             for saying in sayings
         )
 

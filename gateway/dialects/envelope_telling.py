@@ -27,6 +27,7 @@ from shared.presence_api import Presence
 MAX_READERS = 10_000
 MAX_BODY_CHARS = 200  # of a notification: a glance
 CHAT, NOTIFICATION, USER_STATUS, RECEIPT, TYPING = "chat", "notification", "userStatus", "receipt", "typing"
+SYSTEM = "systemMessage"
 _CONCERNS = {
     ConversationChange.CREATED: ("added", "You were added."),
     ConversationChange.MEMBER_ADDED: ("added", "You were added."),

@@ -1,4 +1,7 @@
-"""The data that clients of the envelope wire are sent, in its frames and in server-sent events."""
+"""The data that clients of the envelope wire are sent, in its frames and in server-sent events.
+
+A message's `type` is its own; that of all else says what it is, also to who reads events without their names.
+"""
 
 from datetime import datetime
 from typing import Literal
@@ -9,7 +12,7 @@ from gateway.disconnects import Disconnect
 from shared.clock import rfc3339
 from shared.errors import ErrorBody
 from shared.events import Message, MessageFailed, ReceiptAdvanced, TypingChanged
-from shared.ids import ConversationId, MessageId, UserId
+from shared.ids import ConversationId, DeviceId, MessageId, UserId
 from shared.presence_api import Presence
 
 
@@ -41,6 +44,7 @@ class ChatView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class UserStatusView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Whether a user is there."""
 
+    type: Literal["userStatus"] = "userStatus"
     user_id: UserId
     status: str
     last_seen: str | None
@@ -50,6 +54,7 @@ class UserStatusView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class NotificationView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What concerns the user outside of what it looks at."""
 
+    type: Literal["notification"] = "notification"
     id: str
     title: str
     body: str
@@ -60,6 +65,7 @@ class NotificationView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 class ReceiptView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How far a conversation has come with one reader: everything up to `seq`."""
 
+    type: Literal["receipt"] = "receipt"
     action: Literal["receipt"] = "receipt"
     channel: str
     channel_id: str
@@ -72,6 +78,7 @@ class ReceiptView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class FailedView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One message that was accepted, and came to nothing."""
 
+    type: Literal["receipt"] = "receipt"
     action: Literal["receipt"] = "receipt"
     channel: str
     channel_id: str
@@ -87,6 +94,7 @@ class FailedView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class TypingView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Who is typing, or has stopped."""
 
+    type: Literal["typing"] = "typing"
     action: Literal["typing"] = "typing"
     channel: str
     channel_id: str
@@ -119,6 +127,14 @@ class ErrorView(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     action: str | None = None
     channel: str | int | None = None
     ok: bool | None = None
+
+
+class WelcomeView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Who the client is taken for."""
+
+    action: Literal["welcome"] = "welcome"
+    user_id: UserId
+    device_id: DeviceId
 
 
 class ByeView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

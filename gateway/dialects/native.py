@@ -63,7 +63,7 @@ class NativeDialect:
 
     name: ClassVar[str] = "native"
     subprotocols: ClassVar[tuple[str, ...]] = ("warren.v1", "websocket")
-    variant: ClassVar[str] = "native"
+    variant: str = "native"
     habits: ClassVar[Habits] = Habits()
 
     def __init__(self, *, new_id: NewId, now: Callable[[], datetime], max_frame_bytes: int) -> None:

@@ -89,7 +89,8 @@ def build_app(
     app.add_exception_handler(Refused, answer_refused)
     app.state.callers = callers = Callers(authenticator, services.limiter, accounts)
     app.state.directory = directory
-    app.include_router(sse_router(door=door, callers=callers, services=services, new_id=new_id))
+    named = settings.served("envelope")
+    app.include_router(sse_router(door=door, callers=callers, services=services, new_id=new_id, named=named))
     for router in _routers(services, history, presence, directory, new_id):
         app.include_router(router)
     if settings.served("devices"):

@@ -1,4 +1,4 @@
-"""The transport of server-sent events: a session's frames as one HTTP answer that does not end."""
+"""The transport of server-sent events: a session's frames, each an event, as one HTTP answer that does not end."""
 
 from collections.abc import Callable, Sequence
 
@@ -43,9 +43,9 @@ class EventStream:
         return {"type": "websocket.disconnect"}
 
     async def write(self, frames: Sequence[Frame], position: Position | None) -> None:
-        """Write each frame as an event."""
+        """Write each frame, which is an event."""
         mark = "" if position is None else self._mark(position)
-        *earlier, last = map(_event, frames)
+        *earlier, last = frames
         await self._put("".join((*earlier, mark, last)).encode())
 
     def _mark(self, position: Position) -> str:
@@ -76,9 +76,5 @@ class EventStream:
         if not self._started:
             self._started = True
             await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            body = "".join(map(_event, self._preface)).encode() + body
+            body = "".join(self._preface).encode() + body
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
-
-
-def _event(frame: Frame) -> str:
-    return f"data: {frame}\n\n"  # JSON as we write it has no line breaks
