@@ -63,6 +63,7 @@ from shared.events import (
 from shared.ids import DeviceId, NewId, UserId, is_direct
 
 MESSAGE = "cs_cp2p_s"
+PAGE = "cs_gcds_sr"
 PING_S = 30  # how often clients are meant to ping
 
 
@@ -225,7 +226,10 @@ class FlutterDialect:
         return Telling(tell)
 
     def _pushed(self, message: Message, to_id: str) -> Frame:
+        """Push a message; an own one, from another device, as a page: as news it would open a chat with oneself."""
         view = message_view(message, to_id)
+        if self._caller is not None and message.sender_id == self._caller.user_id:
+            return pushed(PAGE, {"datas": (view,)}, now=message.created_at)
         return pushed(MESSAGE, view, now=message.created_at, msg_id=view.id)
 
     def answer(self, answer: Answer, *, reply_to: str) -> Sequence[Frame]:
