@@ -36,6 +36,7 @@ from gateway.dialects.devices_views import (
     TypingFrame,
     device_message,
 )
+from gateway.dialects.pairs import pair_name
 from gateway.dialects.reading import longer
 from gateway.dialects.receipts import Receipts, Told
 from gateway.dialects.world import SocketWorld
@@ -132,8 +133,7 @@ class DevicesDialect:
                 frame = ReceiptFrame(message_id=event.message_id, status="failed", timestamp=rfc3339(event.at))
                 return (_encode(frame),)
             case TypingChanged():
-                typing = TypingFrame(sender_id=event.user_id, is_typing=event.active, timestamp=self._time())
-                return (_encode(typing),)
+                return (_encode(self._typing(event)),)
             case ConversationChanged():
                 self._receipts.changed(event.conversation_id)
         return ()
@@ -182,7 +182,7 @@ class DevicesDialect:
         if message.sender_id == caller.user_id or not is_direct(message.conversation_id):
             return Telling(partial(self._shown, message))
         to = to_device(message.sender_id, caller.user_id, {caller.user_id: name_of(caller.user_id, caller.name)})
-        return self._frames_of(replace(device_message(message, to), status="delivered"))
+        return self._frames_of(self._arrived(device_message(message, to)))
 
     async def _shown(self, message: Message, world: SocketWorld) -> Sequence[Frame]:
         room = await world.room(message.conversation_id)
@@ -190,8 +190,16 @@ class DevicesDialect:
         names = {} if peer is None else await names_of(world, (peer,))
         shown = device_message(message, in_room(room, message.sender_id, names))
         if message.sender_id != self._caller.user_id:
-            return self._frames_of(replace(shown, status="delivered"))
+            return self._frames_of(self._arrived(shown))
         return (*self._frames_of(shown), *_receipt_frames(self._receipts.sent(message, self._now())))
+
+    def _arrived(self, message: DeviceMessage) -> DeviceMessage:
+        return replace(message, status="delivered", delivered_at=self._time())
+
+    def _typing(self, event: TypingChanged) -> TypingFrame:
+        direct = is_direct(event.conversation_id)
+        session = pair_name(event.user_id, self._caller.user_id) if direct else event.conversation_id
+        return TypingFrame(sender_id=event.user_id, session_id=session, is_typing=event.active, timestamp=self._time())
 
     def _frames_of(self, message: DeviceMessage) -> Sequence[Frame]:
         return (_encode(MessageFrame(message=message, timestamp=self._time())),)

@@ -60,6 +60,7 @@ class TypingFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     """The other one is typing, or has stopped."""
 
     sender_id: UserId
+    session_id: str
     is_typing: bool
     timestamp: str
 
