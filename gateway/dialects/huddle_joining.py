@@ -21,7 +21,7 @@ async def enter(world: World, name: str) -> Conversation:
 
 
 async def visit(world: World, name: str) -> ConversationId:
-    """Name a channel that the caller is in, or is from now on, as `enter` does; the first is remembered for a minute."""
+    """Name a channel that the caller is in, or is from now on, as `enter` does; the former is known for a minute."""
     try:
         return (await channel(world, name)).id
     except NotAMember:

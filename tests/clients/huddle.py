@@ -129,7 +129,8 @@ class WebSocketService:
             case "message_updated":
                 store.update_message(check_message(data))
             case "message_deleted":
-                assert data["message_id"] and type(data["message_id"]) is int
+                assert data["message_id"]
+                assert type(data["message_id"]) is int
                 store.remove_message(data["message_id"])
             case "user_typing":
                 self._typing(data)

@@ -1,6 +1,7 @@
 """What channels and teams of the huddle wire have in common: list, change, members, deletion."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import msgspec
 from msgspec.structs import replace
@@ -89,25 +90,23 @@ async def change(
     return await world.history.conversation(world.caller.user_id, found.id)
 
 
-async def members_of(world: World, conversation_id: ConversationId) -> list[Member]:
+async def members_of(world: World, conversation_id: ConversationId, *, at_most: int = MAX_LISTED) -> list[Member]:
     """List the members, by user id."""
     found: list[Member] = []
-    cursor: str | None = None
-    while len(found) < MAX_LISTED:
-        page = await world.history.member_page(world.caller.user_id, conversation_id, limit=MAX_PAGE, cursor=cursor)
-        found += page.members
-        cursor = page.next_cursor
-        if cursor is None:
-            break
+    async with aclosing(_members(world, conversation_id)) as members:
+        async for each in members:
+            found.append(each)
+            if len(found) == at_most:
+                break
     return found
 
 
 async def member(world: World, conversation_id: ConversationId, user_id: UserId) -> Member:
     """Find one member. Raises: NotFound."""
-    # The cursor names the last one of the page before: every id that sorts before this one will do, itself will not.
-    for found in await members_of(world, conversation_id):
-        if found.user_id == user_id:
-            return found
+    async with aclosing(_members(world, conversation_id)) as members:
+        async for found in members:
+            if found.user_id == user_id:
+                return found
     raise NotFound("There is no such member.", user_id=user_id)
 
 
@@ -148,6 +147,17 @@ async def delete(world: World, found: Conversation) -> None:
         for each in others:
             await take_out(world, found.id, each.user_id)
     await take_out(world, found.id, world.caller.user_id)
+
+
+async def _members(world: World, conversation_id: ConversationId) -> AsyncGenerator[Member, None]:
+    cursor: str | None = None
+    while True:
+        page = await world.history.member_page(world.caller.user_id, conversation_id, limit=MAX_PAGE, cursor=cursor)
+        for each in page.members:
+            yield each
+        cursor = page.next_cursor
+        if cursor is None:
+            return
 
 
 def _without(members: Sequence[Member], user_id: UserId) -> list[Member]:
