@@ -141,7 +141,8 @@ def _parts(given: _Given) -> _Parts:
     authenticator = Authenticator(settings.auth, clock=clock)
     hub = Hub()
     announcer = Announcer(publisher, hub, gateway_id=gateway_id, clock=clock, new_id=new_id)
-    services = _services(given, publisher, hub, gateway_id)
+    identities = Identities(authenticator, open_devices=settings.sockets.open_devices, clock=clock)
+    services = _services(given, publisher, hub, gateway_id, identities)
     drain = Drain(
         hub,
         announcer,
@@ -155,7 +156,7 @@ def _parts(given: _Given) -> _Parts:
         gateway_id=gateway_id,
         publisher=publisher,
         authenticator=authenticator,
-        identities=Identities(authenticator, open_devices=settings.sockets.open_devices, clock=clock),
+        identities=identities,
         hub=hub,
         announcer=announcer,
         services=services,
@@ -165,7 +166,9 @@ def _parts(given: _Given) -> _Parts:
     )
 
 
-def _services(given: _Given, publisher: BatchingPublisher, hub: Hub, gateway_id: GatewayId) -> Services:
+def _services(
+    given: _Given, publisher: BatchingPublisher, hub: Hub, gateway_id: GatewayId, identities: Identities
+) -> Services:
     """Give what every session uses."""
     settings, clock, new_id = given.settings, given.clock, given.new_id
     own, queries = settings.sockets, settings.queries
@@ -197,6 +200,7 @@ def _services(given: _Given, publisher: BatchingPublisher, hub: Hub, gateway_id:
             acks=acks,
             advances=Advances(),
             directory=directory,
+            identities=identities,
             people=People(given.presence, clock=clock),
             rooms=Rooms(given.history, clock=clock),
             watchers=watchers,

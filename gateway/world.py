@@ -11,6 +11,7 @@ from gateway.asking import ask
 from gateway.dialects.base import Accepted, Caller
 from gateway.dialects.world import Person, Room
 from gateway.directory import Directory
+from gateway.identities import Identities
 from gateway.ingress import Command, Ingress, Outcome
 from gateway.known import People, Rooms
 from gateway.watching import Watch, Watchers
@@ -35,6 +36,7 @@ class Reach:
     acks: Acks
     advances: Advances
     directory: Directory
+    identities: Identities
     people: People
     rooms: Rooms
     watchers: Watchers
@@ -48,6 +50,10 @@ class UserWorld:
     def __init__(self, reach: Reach, caller: Caller) -> None:
         self.caller = caller
         self._reach = reach
+
+    async def check_token(self, token: str) -> None:
+        """Refuse a token that does not speak for the caller."""
+        await self._reach.identities.named(token, self.caller.user_id)
 
     @property
     def history(self) -> HistoryQueries:

@@ -9,6 +9,7 @@ from gateway.dialects.envelope import EnvelopeDialect
 from gateway.dialects.flutter import FlutterDialect
 from gateway.dialects.huddle import HuddleDialect
 from gateway.dialects.native import NativeDialect
+from gateway.dialects.service import ServiceDialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ NATIVE = Wire("native", {"/v1/ws": NativeDialect.make})
 WIRES: tuple[Wire, ...] = (
     Wire("devices", {"/api/messages/ws/{device_id}": DevicesDialect}),
     Wire("envelope", {"/ws/envelope": EnvelopeDialect.make}),
+    Wire("service", socket_io={"register": ServiceDialect.make}),
     Wire("flutter", socket_io={"message": FlutterDialect.make}),
     Wire("huddle", {"/ws": HuddleDialect.make}),
 )

@@ -54,6 +54,10 @@ class World(Protocol):
         """Tell on whose behalf all is asked."""
         ...
 
+    async def check_token(self, token: str) -> None:
+        """Refuse a token that does not speak for the caller. Raises: Unauthenticated, Forbidden, Unavailable."""
+        ...
+
     @property
     def history(self) -> HistoryQueries:
         """Give history's queries; they check the user's membership."""
