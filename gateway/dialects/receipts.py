@@ -1,7 +1,7 @@
 """Watermarks as single receipts, for wires that tell of each message: what became of the user's own ones."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,7 +13,6 @@ from shared.ids import ConversationId, MessageId, UserId
 
 MAX_CONVERSATIONS = 500  # whose receipts are followed at a time
 MAX_OWN = 1000  # messages of a conversation that wait for their receipts
-MAX_LOOK_BACK = 50  # messages whose receipts may have been missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,33 +106,45 @@ class Receipts:
             return
         page = await world.history.messages(self._user_id, conversation_id, before=None, after=None, limit=MAX_PAGE)
         others = [mark for mark in page.watermarks if mark.user_id != self._user_id]
-        followed.delivered = {mark.user_id: max(mark.delivered_seq, mark.read_seq) for mark in others}
-        followed.read = {mark.user_id: mark.read_seq for mark in others}
+        followed.delivered = {mark.user_id: _reached(mark, Stage.DELIVERED) for mark in others}
+        followed.read = {mark.user_id: _reached(mark, Stage.READ) for mark in others}
         if not followed.learnt_to:
-            own = [each for each in page.messages if each.sender_id == self._user_id]
-            told = {stage: await self._told(world, own, followed.reached(stage), stage, others) for stage in Stage}
-            followed.own = {}
-            for message in own:
-                if message.seq > told[Stage.READ]:
-                    followed.sent(message)
-            for seq, each in followed.own.items():
-                each.delivered = seq <= told[Stage.DELIVERED]
+            pushed, first = followed.own, min(followed.own, default=None)
+            earlier = [each for each in page.messages if first is None or each.seq < first]
+            followed.own = await self._earlier(world, [each for each in earlier if self._is_own(each)], others)
+            followed.own |= pushed
         followed.learnt_to = max([followed.learnt_to, *(each.seq for each in page.messages)])
         followed.learnt = True
 
-    async def _told(
-        self, world: World, own: Sequence[Message], reached: int, stage: Stage, others: Iterable[Watermark]
-    ) -> int:
-        """Find up to which message a stage was reached by `since`: the session before has told of that."""
-        moves = [at for mark in others if (at := _moved_at(mark, stage)) is not None]
-        if all(at <= self._since for at in moves):
-            return reached
-        behind = [message for message in own if message.seq <= reached]
-        for message in behind[: -MAX_LOOK_BACK - 1 : -1]:
+    def _is_own(self, message: Message) -> bool:
+        return message.sender_id == self._user_id and message.deleted_at is None
+
+    async def _earlier(self, world: World, own: Sequence[Message], others: Sequence[Watermark]) -> dict[int, _Own]:
+        """Give the own messages from before the session of which there is still something to tell."""
+        read = await self._told(world, own, Stage.READ, others)
+        delivered = await self._told(world, own, Stage.DELIVERED, others)
+        return {
+            each.seq: _Own(each.id, each.number, delivered=place < delivered)
+            for place, each in enumerate(own)
+            if place >= read
+        }
+
+    async def _told(self, world: World, own: Sequence[Message], stage: Stage, others: Sequence[Watermark]) -> int:
+        """Count how many of these had come so far by `since`: the session before has told of them."""
+        marks = [(_reached(mark, stage), _moved_at(mark, stage)) for mark in others]
+        behind = [each for each in own if all(seq >= each.seq for seq, _ in marks)] if marks else []
+        if all(at is None or at <= self._since for _, at in marks):
+            return len(behind)
+        low, high = 0, len(behind)
+        while low < high:  # who comes to a message came to those before it no later
+            middle = (low + high) // 2
+            message = behind[middle]
             receipts = await world.history.receipts(self._user_id, message.conversation_id, message.seq)
             if all(_reached_by(receipt, stage, self._since) for receipt in receipts):
-                return message.seq
-        return behind[-MAX_LOOK_BACK].seq - 1 if len(behind) >= MAX_LOOK_BACK else 0
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
     def _news(self, conversation_id: ConversationId, followed: _Followed, at: datetime) -> Sequence[Told]:
         delivered, read = followed.reached(Stage.DELIVERED), followed.reached(Stage.READ)
@@ -159,6 +170,11 @@ class Receipts:
                 self._since = max(self._since, at)  # what was told of it is forgotten, and is not told again
         self._followed.move_to_end(conversation_id)
         return followed
+
+
+def _reached(mark: Watermark, stage: Stage) -> int:
+    """Tell how far a member has come; what is read counts as delivered."""
+    return mark.read_seq if stage is Stage.READ else max(mark.delivered_seq, mark.read_seq)
 
 
 def _moved_at(mark: Watermark, stage: Stage) -> datetime | None:

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from tests.clients.devices import ChatScreen, Message, MessageService, MessageStatus, SessionsScreen
+from shared.ids import UserId
+from tests.clients.devices import ChatScreen, Json, Message, MessageService, MessageStatus, SessionsScreen
 from tests.fakes.clock import settle
 from tests.slice.sockets import FakeSocket
 from tests.slice.warren import Warren, running, send
@@ -39,8 +40,8 @@ class Devices:
         app.pump()
         return app
 
-    async def call(self, app: MessageService, method: str, path: str) -> httpx.Response:
-        return await self._http["gw-1"].request(method, path, headers={"X-Device-ID": app.device_id})
+    async def call(self, app: MessageService, method: str, path: str, body: Json | None = None) -> httpx.Response:
+        return await self._http["gw-1"].request(method, path, json=body, headers={"X-Device-ID": app.device_id})
 
     async def rest(self, *apps: MessageService) -> None:
         """Let everything happen that is under way, and the apps take it."""
@@ -60,7 +61,7 @@ class Devices:
 
 @asynccontextmanager
 async def town(**settings: str) -> AsyncIterator[Devices]:
-    async with running(**{"open_devices": "true", **settings}) as warren:
+    async with running(**{"open_devices": "true", "wires": "devices", **settings}) as warren:
         warren.start_gateway("gw-2")
         await settle()
         clients = {
@@ -335,3 +336,80 @@ async def test_a_silent_device_is_closed(devices: Devices) -> None:
     assert isinstance(ben.socket, FakeSocket)
     await devices.warren.passes(121)
     assert await ben.socket.closed() == 3002
+
+
+async def test_nobody_sees_or_enters_the_sessions_of_others(devices: Devices) -> None:
+    ann = await devices.connect("phone-ann")
+    sent = await ann.send_message("phone-ben", "secret")
+    room = await made_group(devices.warren, "phone-ben")
+    eve = devices.app("phone-eve")
+    direct = devices.warren.direct("phone-ann", "phone-ben")
+    number = str((await devices.warren.history_queries.conversation(UserId("phone-ben"), direct)).number)
+    for session in ("phone-ann_phone-ben", direct, number, room, "nothing"):
+        answers = [
+            await devices.call(eve, "POST", "/api/messages/list", {"session_id": session}),
+            await devices.call(eve, "POST", "/api/messages/send", {"session_id": session, "content": "x"}),
+            await devices.call(eve, "DELETE", f"/api/messages/sessions/{session}"),
+        ]
+        assert all(answer.status_code in (403, 404) for answer in answers), session
+        assert not any("secret" in answer.text for answer in answers)
+    page = {"device_id": "phone-ann", "before_id": sent["message_id"]}
+    assert (await devices.call(eve, "POST", "/api/messages/list", page)).status_code == 404
+    assert await eve.get_sessions() == []
+    to_room = await eve.send_message(room, "hi")  # to a device of this name: to eve there is no such group
+    assert to_room["session_id"] == "_".join(sorted((room, "phone-eve")))
+    eve.connect()
+    eve.send_typing_indicator(direct, is_typing=True)
+    await devices.rest(eve)
+    assert ann.typing == []
+
+
+@pytest.mark.parametrize("is_open", ["true", "false"])
+async def test_a_socket_is_let_in_by_a_token_of_the_device_or_by_its_id_where_devices_are_open(is_open: str) -> None:
+    async with town(open_devices=is_open) as devices:
+        token = devices.warren.token("phone-ben")
+        for query, lets_in in {
+            f"token={token}": True,
+            "": is_open == "true",
+            "token=": False,
+            f"token={token}x": False,
+            f"token={devices.warren.token('mallory')}": False,
+            f"token={devices.warren.token('phone-ben', lifetime_s=-60)}": False,
+        }.items():
+            socket = devices.warren.dial(query, path="/api/messages/ws/phone-ben")
+            if lets_in:
+                assert (await socket.next_where(lambda frame: True))["status"] == "connected"
+            else:
+                assert await socket.closed() == 1008
+                [error] = [frame for frame in socket.unread_frames() if frame["type"] == "error"]
+                assert error["code"] in ("unauthenticated", "token_expired", "forbidden")
+
+
+async def test_a_bad_frame_is_answered_and_the_socket_stays(devices: Devices) -> None:
+    ben = await devices.connect("phone-ben")
+    assert isinstance(ben.socket, FakeSocket)
+    for frame in ("{", "[]", '{"type": "dance"}', '{"type": "typing"}', '{"type": "read_receipt", "message_ids": 7}'):
+        ben.socket.send_text(frame)
+    await devices.rest(ben)
+    assert [error["code"] for error in ben.errors] == [
+        "invalid",
+        "invalid",
+        "unknown_type",
+        "invalid_field",
+        "invalid_field",
+    ]
+    await (await devices.connect("phone-ann")).send_message("phone-ben", "still here?")
+    await devices.rest(ben)
+    assert contents(ben.messages) == ["still here?"]
+
+
+async def test_a_burst_arrives_whole_and_in_order_and_is_told_of_message_by_message(devices: Devices) -> None:
+    ann, ben = await devices.connect("phone-ann"), await devices.connect("phone-ben", via="gw-2")
+    sent = [(await ann.send_message("phone-ben", str(number)))["message_id"] for number in range(300)]
+    await devices.rest(ann, ben)
+    assert [each.id for each in ben.messages] == [each.id for each in ann.messages] == sent
+    assert ann.receipts == [(each, "delivered") for each in sent]
+    for start in range(0, 300, 100):
+        await devices.done(ben.update_message_status(sent[start : start + 100], MessageStatus.read))
+    await devices.rest(ann)
+    assert ann.receipts[300:] == [(each, "read") for each in sent]

@@ -117,17 +117,16 @@ async def test_what_was_told_before_the_session_is_not_told_again() -> None:
     assert told(own.advanced(advanced(Stage.READ, 5))) == [(4, "read"), (5, "read")]
 
 
-async def test_no_more_than_some_old_messages_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receipts, "MAX_LOOK_BACK", 3)
-    around = world(*(message(seq) for seq in range(1, 11)))
-    after = LATER + timedelta(hours=1)
-    bob = Watermark(user_id=BOB, delivered_seq=10, delivered_at=after)
+async def test_what_was_pushed_in_this_session_is_told_however_much_it_is() -> None:
+    pushed = [message(seq) for seq in range(1, 301)]
+    around = world(*pushed[100:])
+    bob = Watermark(user_id=BOB, delivered_seq=300, delivered_at=LATER + timedelta(hours=1))
     around.history.page = replace(around.history.page, watermarks=(Watermark(user_id=ALICE), bob))
-    for seq in range(1, 11):
-        receipt = Receipt(user_id=BOB, delivered=True, delivered_at=after)
-        around.history.receipts_of[ROOM, seq] = (receipt,)
-    own = await following(around)
-    assert told(own.advanced(advanced(Stage.DELIVERED, 10))) == [(seq, "delivered") for seq in (8, 9, 10)]
+    own = Receipts(ALICE, since=LATER)
+    for each in pushed:
+        own.sent(each, START)
+    await own.learn(ROOM, around, START)
+    assert told(own.advanced(advanced(Stage.DELIVERED, 300))) == [(seq, "delivered") for seq in range(1, 301)]
 
 
 async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
