@@ -28,7 +28,8 @@ GROUPS: tuple[tuple[str, type[Settings]], ...] = (
 )
 HEAD = """\
 # Warren's settings, with their defaults. `make run` reads a copy of this file named .env; the environment wins over it.
-# `make run` sets WARREN_MODE=development, WARREN_GATEWAY_DEV_TOKENS=true and the secrets, where nothing else does.
+# `make run` sets WARREN_MODE=development, WARREN_GATEWAY_DEV_TOKENS=true, WARREN_GATEWAY_OPEN_DEVICES=true and the
+# secrets, where nothing else does.
 # Made from the settings classes by `make env`.
 """
 
