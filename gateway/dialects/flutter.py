@@ -124,7 +124,7 @@ class FlutterDialect:
             case frames.Ping():
                 return Reply(answered(asked, {}, now=self._now()))
             case frames.Enter(payload=payload):
-                return Request(self._hello(payload), asked.reply_to)
+                return Request(self._hello(payload, asked), asked.reply_to)
         if self._caller is None:
             refusal = Unauthenticated("Enter first, with a token.").body()
             return Reply(refused(asked, refusal, now=self._now()))
@@ -141,14 +141,14 @@ class FlutterDialect:
                 return self._typing(typing, asked, self._caller)
         assert_never(message)
 
-    def _hello(self, entrance: frames.Entrance) -> Hello:
+    def _hello(self, entrance: frames.Entrance, asked: Asked) -> Hello:
         user, extra = entrance.user or frames.User(), entrance.extra or frames.Extra()
         claims = UserId(str(user.id)) if user.id not in (None, "") else None
         token = entrance.token or self._token
         if self._caller is not None:
             self._check_again(token, claims)
         if token is None:
-            raise BadFrame(Unauthenticated("A token is needed."))
+            raise BadFrame(Unauthenticated("A token is needed."), reply_to=asked.reply_to)
         self._token = token
         platform = extra.pt or ""
         device = DeviceInfo(

@@ -118,7 +118,9 @@ class SocketManager:
     # --- what comes
 
     def on(self, event: str, data: object) -> None:
-        """Take an event."""
+        """Take an event; it listens to two."""
+        if event not in ("message", "response"):
+            return
         message = json.loads(_string(data))
         self.heard.append(message)
         code = message["code"] if message["code"] is not None else ""

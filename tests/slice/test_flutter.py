@@ -241,17 +241,11 @@ async def test_an_own_message_from_another_device_is_shown_in_the_peers_chat(war
 
 
 async def test_a_group_is_written_to_by_tid_or_session_id_or_number(warren: Warren, jack: App, rose: App) -> None:
-    ann = await warren.connect("ann", via="gw-2")
     group = await room(warren, "ann", "jack", "rose")
-    number = (
-        int(
-            (await jack.ask("cs_cp2p", "m1", cType=2, tid=group, cd={"data": {"text": "1"}, "mType": -1}))["payload"][
-                "r_id"
-            ]
-        )
-        >> 26
-    )
-    for n, name in enumerate(({"tid": group}, {"session_id": group}, {"session_id": number}), start=2):
+    first = await jack.ask("cs_cp2p", "m1", cType=2, tid=group, cd={"data": {"text": "1"}, "mType": -1})
+    number = int(first["payload"]["r_id"]) >> 26
+    names: list[dict[str, object]] = [{"tid": group}, {"session_id": group}, {"session_id": number}]
+    for n, name in enumerate(names, start=2):
         answer = await jack.ask("cs_cp2p", f"m{n}", cd={"data": {"text": f"{n}"}, "mType": -1}, **name)
         assert answer["code"] == 1000, answer
     await rose.pump()
@@ -283,12 +277,17 @@ async def test_typing_is_told_to_the_peer(jack: App, rose: App) -> None:
 async def test_another_conversation_stays_shut(warren: Warren, jack: App) -> None:
     ann = await warren.connect("ann")
     group = await room(warren, "ann", "rose")
-    for n, payload in enumerate(
-        ({"tid": group, "cType": 2}, {"session_id": group}, {"tid": group}, {"tid": warren.direct("ann", "rose")})
-    ):
+    direct = warren.direct("ann", "rose")
+    names: list[dict[str, object]] = [
+        {"tid": group, "cType": 2},
+        {"session_id": group},
+        {"tid": group},
+        {"tid": direct},
+    ]
+    for n, name in enumerate(names):
         for type_ in ("cs_cp2p", "cs_gcds", "cs_ain"):
-            answer = await jack.ask(type_, f"{type_}{n}", content="x", **payload)
-            assert answer["code"] in (1003, 1004), (type_, payload, answer)
+            answer = await jack.ask(type_, f"{type_}{n}", content="x", **name)
+            assert answer["code"] in (1003, 1004), (type_, name, answer)
     ann_hears = [frame for frame in ann.unread_frames() if frame["type"] == "message"]
     assert ann_hears == []
 
@@ -339,3 +338,86 @@ async def test_a_silent_app_is_closed_and_one_that_pings_is_not(warren: Warren, 
     await jack.pump()
     assert jack.socket.close_code is not None
     assert rose.socket.close_code is None
+
+
+BAD: list[str | dict[str, Any]] = [
+    "",
+    "{",
+    "[1]",
+    "null",
+    "5",
+    '"text"',
+    {},
+    {"type": None},
+    {"type": 5, "msg_id": "q"},
+    {"type": "cs_gift", "msg_id": "q"},
+    {"type": "cs_cp2p", "msg_id": "q"},
+    {"type": "cs_cp2p", "msg_id": "q", "payload": None},
+    {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose"}},
+    {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": ["rose"], "content": "x"}},
+    {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose", "content": {"x": 1}}},
+    {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose", "cd": {"data": {"text": "x", "attrs": []}}}},
+    {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose", "cd": {"data": {"text": "x"}, "mType": "-1"}}},
+    {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose", "cType": 1, "content": "x" * 16_385}},
+    {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose", "cType": 1, "content": "x" * 200_000}},
+    {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose", "content": "x", "from_id": "ann"}},
+    {"type": "cs_cp2p", "msg_id": {"a": 1}, "payload": {"tid": "rose", "content": "x"}},
+    {"type": "cs_gcds", "msg_id": "q", "payload": {"tid": "rose", "limit": "30"}},
+    {"type": "cs_gcds", "msg_id": "q", "payload": {"limit": 30}},
+    {"type": "cs_ain", "msg_id": "q", "payload": {}},
+    {"type": "cs_alv", "msg_id": "q", "payload": {"session_id": 99}},
+    {"type": "typing", "msg_id": "q", "payload": {"tid": "rose"}},
+    {"type": "enter", "msg_id": "q", "payload": {"token": 5}},
+    {"type": "enter", "msg_id": "q", "payload": {"token": "another"}},
+]
+
+
+async def test_bad_input_is_answered_and_the_connection_stays_usable(jack: App) -> None:
+    for n, bad in enumerate(BAD):
+        before = len(jack.manager.heard)
+        jack.socket.emit("message", bad if isinstance(bad, str) else json.dumps(bad))
+        await jack.pump()
+        [refusal] = jack.manager.heard[before:]
+        assert refusal["code"] in (1001, 1003, 1004), bad
+        assert refusal["msg"], bad
+        if isinstance(bad, dict) and bad.get("msg_id") == "q":
+            assert refusal["msg_id"] == "q"
+        assert (await jack.ask("cs_ain", f"after-{n}", tid="rose", cType=1))["code"] == 1000
+
+
+async def test_nothing_can_be_done_before_entering(warren: Warren, rose: App) -> None:
+    app = App(warren, "jack")
+    app.socket = IoSocket(warren.app(), "/socket.io/", "", {})
+    warren._tasks.create_task(app.socket.run(), name="socket")
+    await app.socket.open()
+    app.socket.events()
+    for type_ in ("cs_cp2p", "cs_gcds", "cs_ain", "cs_alv", "typing"):
+        assert (await app.ask(type_, type_, tid="rose", cType=1, content="x"))["code"] == 1002
+    app.socket.emit("message", json.dumps({"type": "enter", "payload": {"token": warren.token("jack")}}))
+    await app.pump()
+    assert app.manager.enter_flag
+    await rose.pump()
+    assert rose.heard("cs_cp2p_s") == []
+    app.manager.database.close()
+
+
+async def test_whoever_is_not_served_is_not_greeted() -> None:
+    async with running(wires="service") as warren:
+        app = App(warren, "jack")
+        await app.connect()
+        assert app.manager.heard == []
+        app.manager.database.close()
+
+
+async def test_a_gateway_that_drains_closes_for_a_reconnect_to_another(warren: Warren, jack: App) -> None:
+    ann = await warren.connect("ann", via="gw-2")
+    await warren.processes["gw-1"].drain()
+    await warren.passes(15)
+    await settle()
+    jack.socket.events()
+    assert jack.socket.close_code is not None
+    assert not jack.socket.is_disconnected
+    await send(ann, "jack", "where are you?", "c1")
+    jack._via = "gw-2"
+    await jack.connect()
+    assert jack.texts("ann") == ["where are you?"]
