@@ -1,6 +1,7 @@
 """What a message of the huddle wire becomes, whichever way it comes in: its place, its attachment, its mentions."""
 
 import re
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -57,9 +58,12 @@ async def channel(world: World, name: str) -> Room:
 
 
 def check_text(content: str, attachment: Attachment) -> None:
-    """Refuse a message that says nothing. Raises: InvalidField."""
-    if not content.strip() and attachment.attachment_url is None:
+    """Refuse a message that says nothing, or whose link is none to a file. Raises: InvalidField."""
+    url = attachment.attachment_url
+    if not content.strip() and url is None:
         raise InvalidField("A message needs content.", path="content")
+    if url is not None and not _is_link(url):
+        raise InvalidField("An attachment is at an http or https address, or at a path.", path="attachment_url")
 
 
 async def mentioned(world: World, room: Room, content: str) -> tuple[UserId, ...]:
@@ -100,3 +104,11 @@ def _type_of(attachment: Attachment) -> MessageType:
         return MessageType.TEXT
     kind = (attachment.attachment_type or "").partition("/")[0].lower()
     return _TYPES.get(kind, MessageType.FILE)
+
+
+def _is_link(url: str) -> bool:
+    """Tell whether clients can follow an address without harm, as they could not javascript:."""
+    try:
+        return urlsplit(url).scheme in ("", "http", "https")
+    except ValueError:
+        return False

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from gateway.dialects.base import Accepted, Caller
 from gateway.dialects.world import Person, Room
@@ -13,7 +14,7 @@ from shared.events import Changed, ConversationCreated, Message, Stored
 from shared.history_api import MessagePlace
 from shared.ids import ConversationId, MessageId, UserId
 from shared.presence_api import Presence
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import START, FakeClock
 from tests.fakes.queries import FakeHistory, FakePresence
 
 
@@ -32,6 +33,9 @@ class FakeSocketWorld:
         self._people = People(self.presence, clock=FakeClock())
         self._rooms = Rooms(self.history, clock=FakeClock())
         self._ids = itertools.count(1)
+
+    async def check_token(self, token: str) -> None:
+        pass
 
     async def conversation(self, name: str) -> ConversationId:
         return await self._directory.conversation(self.caller.user_id, name)
@@ -62,6 +66,12 @@ class FakeSocketWorld:
 
     def acknowledge(self, ack: Acknowledge) -> None:
         self.acknowledged.append(ack)
+
+    async def settle(self, ack: Acknowledge) -> None:
+        self.acknowledge(ack)
+
+    def now(self) -> datetime:
+        return START
 
     def new_message_id(self) -> MessageId:
         return MessageId(f"new-{next(self._ids)}")

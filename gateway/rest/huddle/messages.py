@@ -28,9 +28,9 @@ from gateway.rest.worlds import ThatWorld
 from shared.commands import EMPTY_OBJECT, Acknowledge, DeleteMessage, DeleteScope, EditMessage, Stage
 from shared.errors import Forbidden, Invalid
 from shared.events import Message, Stored
-from shared.history_api import MAX_PAGE, MessageSearch
+from shared.history_api import MAX_PAGE, Conversation, MessageSearch
 from shared.http import StructResponse
-from shared.ids import ConversationId
+from shared.ids import ConversationId, UserId
 
 MAX_LOOKED_THROUGH = 2_000  # messages after a message, for its replies
 
@@ -125,14 +125,22 @@ async def mentions_of(world: World, skip: int, limit: int) -> tuple[Message, ...
 async def mark_read(conversation_id: ConversationPath, world: ThatWorld, wish: ReadWish | None = None) -> Response:
     """Mark a channel's messages as read, up to one."""
     room = await channel(world, conversation_id)
+    found = await world.history.conversation(world.caller.user_id, room.id)
     named = wish.last_read_message_id if wish is not None else None
-    if named is not None:
-        seq = await _seq(world, room.id, named)
-    else:
-        seq = (await world.history.conversation(world.caller.user_id, room.id)).last_seq
-    if seq:
-        world.acknowledge(Acknowledge(conversation_id=room.id, user_id=world.caller.user_id, stage=Stage.READ, seq=seq))
+    await read_up_to(world, found, found.last_seq if named is None else await _seq(world, room.id, named))
     return StructResponse(Said(message="Marked as read."))
+
+
+async def read_up_to(world: World, found: Conversation, seq: int) -> None:
+    """Note that the caller has read a conversation up to a seq, unless that is known; what is asked next sees it."""
+    user_id = world.caller.user_id
+    if seq > read_seq(found, user_id):
+        await world.settle(Acknowledge(conversation_id=found.id, user_id=user_id, stage=Stage.READ, seq=seq))
+
+
+def read_seq(found: Conversation, user_id: UserId) -> int:
+    """Tell how far a user has read a conversation."""
+    return next((mark.read_seq for mark in found.watermarks if mark.user_id == user_id), 0)
 
 
 # --- write

@@ -1,7 +1,7 @@
 """Notifications on the huddle wire: the messages that mention the caller; read is what the caller has read up to."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from fastapi import APIRouter, Response
@@ -11,10 +11,9 @@ from gateway.dialects.world import World
 from gateway.rest.fields import MessagePath
 from gateway.rest.huddle.errors import HuddleRoute
 from gateway.rest.huddle.fields import Limit, Skip
-from gateway.rest.huddle.messages import mentions_of
+from gateway.rest.huddle.messages import mentions_of, read_seq, read_up_to
 from gateway.rest.huddle.views import Said
 from gateway.rest.worlds import ThatWorld
-from shared.commands import Acknowledge, Stage
 from shared.errors import Forbidden, NotFound
 from shared.events import Message
 from shared.history_api import MAX_PAGE, Conversation
@@ -81,44 +80,36 @@ async def count_unread(world: ThatWorld) -> Response:
 async def read_one(message_id: MessagePath, world: ThatWorld) -> Response:
     """Mark a notification as read, and with it the messages of its channel up to it."""
     place = await world.message(message_id)
-    _read(world, place.conversation_id, place.seq)
+    await read_up_to(world, await world.history.conversation(world.caller.user_id, place.conversation_id), place.seq)
     return StructResponse(Said(message="Marked as read."))
 
 
 async def read_all(world: ThatWorld) -> Response:
     """Mark all notifications as read, and with them the messages up to them."""
-    for message in reversed(await mentions_of(world, 0, MAX_PAGE)):
-        _read(world, message.conversation_id, message.seq)
+    found = await mentions_of(world, 0, MAX_PAGE)
+    latest = {message.conversation_id: message.seq for message in reversed(found)}
+    channels = await _conversations(world, latest.keys())
+    async with asyncio.TaskGroup() as tasks:
+        for channel in channels:
+            tasks.create_task(read_up_to(world, channel, latest[channel.id]), name="notifications.read")
     return StructResponse(Said(message="Marked as read."))
-
-
-def _read(world: World, conversation_id: ConversationId, seq: int) -> None:
-    user_id = world.caller.user_id
-    world.acknowledge(Acknowledge(conversation_id=conversation_id, user_id=user_id, stage=Stage.READ, seq=seq))
 
 
 async def _unread(world: World, found: Sequence[Message]) -> frozenset[str]:
     """Name the messages that the caller has not read up to."""
-    read = await _read_seqs(world, {message.conversation_id for message in found})
+    channels = await _conversations(world, {message.conversation_id for message in found})
+    read = {channel.id: read_seq(channel, world.caller.user_id) for channel in channels}
     return frozenset(message.id for message in found if message.seq > read.get(message.conversation_id, 0))
 
 
-async def _read_seqs(world: World, conversation_ids: set[ConversationId]) -> Mapping[ConversationId, int]:
-    """Give how far the caller has read; at most 200 conversations, which are asked for together."""
+async def _conversations(world: World, conversation_ids: Collection[ConversationId]) -> list[Conversation]:
+    """Give the conversations that the caller is still in, at most 200, which are asked for together."""
     async with asyncio.TaskGroup() as tasks:
         asking = [
             tasks.create_task(_conversation(world, conversation_id), name="notifications.conversation")
             for conversation_id in sorted(conversation_ids)
         ]
-    found = (task.result() for task in asking)
-    user_id = world.caller.user_id
-    return {
-        each.id: mark.read_seq
-        for each in found
-        if each is not None
-        for mark in each.watermarks
-        if mark.user_id == user_id
-    }
+    return [found for task in asking if (found := task.result()) is not None]
 
 
 async def _conversation(world: World, conversation_id: ConversationId) -> Conversation | None:
