@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gateway.dialects.pairs import pair_name, peer_in_pair
 from gateway.dialects.world import Room, World
 from shared.commands import ConversationKind
-from shared.errors import NotAMember, NotFound
+from shared.errors import NotAMember, NotFound, Unavailable
 from shared.ids import ID_PATTERN, ConversationId, UserId, direct_conversation_id
 from shared.presence_api import MAX_USERS
 
@@ -20,10 +20,13 @@ def name_of(device_id: UserId, name: str = "") -> str:
 
 
 async def names_of(world: World, user_ids: Iterable[UserId]) -> Mapping[UserId, str]:
-    """Give the names of devices. Raises: Unavailable."""
+    """Give the names of devices; while presence is away, of those that are known: chatting does not wait for it."""
     wanted, names = list(user_ids), dict[UserId, str]()
     for start in range(0, len(wanted), MAX_USERS):
-        people = await world.people(wanted[start : start + MAX_USERS])
+        try:
+            people = await world.people(wanted[start : start + MAX_USERS])
+        except Unavailable:
+            break
         names |= {user_id: name_of(user_id, person.name) for user_id, person in people.items()}
     return names
 

@@ -413,3 +413,55 @@ async def test_a_burst_arrives_whole_and_in_order_and_is_told_of_message_by_mess
         await devices.done(ben.update_message_status(sent[start : start + 100], MessageStatus.read))
     await devices.rest(ann)
     assert ann.receipts[300:] == [(each, "read") for each in sent]
+
+
+async def test_all_known_devices_are_listed_with_whether_they_are_there(devices: Devices) -> None:
+    ann = await devices.connect("phone-ann", query="name=Ann&platform=ios")
+    await devices.connect("phone-ben", query="name=Ben")
+    await ann.send_message("phone-ben", "hi")
+    ann.disconnect()
+    await devices.rest()
+    await devices.warren.passes(10)
+    answer = await devices.call(devices.app("tablet-cat"), "GET", "/api/sync/devices")
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert [(each["id"], each["name"], each["is_online"]) for each in answer.json()] == [
+        ("phone-ann", "Ann", False),
+        ("phone-ben", "Ben", True),
+        ("tablet-cat", "Device-tablet-c", False),
+    ]
+
+
+async def test_a_device_may_write_to_itself(devices: Devices) -> None:
+    ann = await devices.connect("phone-ann", query="name=Ann")
+    screen = ChatScreen(ann, "phone-ann")
+    await ann.send_message("phone-ann", "note")
+    await devices.rest(ann)
+    assert [(each.content, each.sender_id, each.recipient_name) for each in screen.shown] == [
+        ("note", "phone-ann", "Ann")
+    ]
+    await devices.done(screen.mark())
+    await devices.done(screen.load())
+    assert contents(screen.shown) == ["note"]
+    [session] = await ann.get_sessions()
+    assert (session.id, session.participant_ids) == ("phone-ann_phone-ann", ["phone-ann"])
+
+
+async def test_a_deleted_message_is_shown_nowhere(devices: Devices) -> None:
+    alice = await devices.warren.connect("alice")
+    ben = devices.app("phone-ben")
+    ids = [(await send(alice, "phone-ben", str(number), f"c{number}"))["message_id"] for number in range(3)]
+    await alice.request("edit", message_id=ids[0], content="zero")
+    await alice.request("delete", message_id=ids[2], scope="everyone")
+    [session] = await ben.get_sessions()
+    assert session.last_message is not None
+    assert session.last_message.content == "1"
+    assert contents(await devices.done(ben.get_messages(device_id="alice"))) == ["zero", "1"]
+    ben.connect()
+    await devices.rest(ben)
+    assert contents(ben.messages) == []  # read already
+    back = await devices.connect("tablet-cat")
+    await alice.request(
+        "delete", message_id=(await send(alice, "tablet-cat", "x", "c9"))["message_id"], scope="everyone"
+    )
+    await devices.rest(back)
+    assert contents(back.messages) == ["x"]

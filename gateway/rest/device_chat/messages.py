@@ -76,7 +76,7 @@ async def mark(world: World, wish: StatusWish) -> UpdatedView:
         assert stage is not None
         conversation = await world.history.conversation(world.caller.user_id, conversation_id)
         reached = _reached(_own_mark(conversation.watermarks, world.caller.user_id), stage)
-        if max(seqs) > reached:
+        if conversation.role is not None and max(seqs) > reached:
             updated += sum(seq > reached for seq in seqs)
             await world.settle(_acknowledge(world, conversation_id, stage, max(seqs)))
     return UpdatedView(updated_count=updated, status=wish.status)
@@ -200,11 +200,11 @@ async def _receivers(
     """Tell to whom a message goes. Raises: NotAMember, NotFound, Unavailable."""
     caller = world.caller.user_id
     if peer is not None:
-        return to_device(caller, peer, await _names(world, (peer,))), (peer,)
+        return to_device(caller, peer, await names_of(world, (peer,))), (peer,)
     room = await world.room(conversation_id)
     others = [member for member in room.member_ids if member != caller]
     recipient = room.peer_of(caller)
-    names = {} if recipient is None else await _names(world, (recipient,))
+    names = {} if recipient is None else await names_of(world, (recipient,))
     return in_room(room, caller, names), others
 
 
@@ -250,19 +250,11 @@ async def _shown(
 ) -> tuple[DeviceMessage, ...]:
     caller = world.caller.user_id
     room = await world.room(conversation_id)
-    names = await _names(world, room.member_ids if room.peer_of(caller) is not None else ())
+    names = await names_of(world, room.member_ids if room.peer_of(caller) is not None else ())
     return tuple(
         device_message(message, in_room(room, message.sender_id, names), marks_for(message, caller, marks))
         for message in messages
     )
-
-
-async def _names(world: World, user_ids: Sequence[UserId]) -> dict[UserId, str]:
-    """Give names; while presence is away, those that are made of the ids."""
-    try:
-        return dict(await names_of(world, user_ids))
-    except Unavailable:
-        return {}
 
 
 # --- marking

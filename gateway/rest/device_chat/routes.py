@@ -41,12 +41,12 @@ def _add_messages(router: APIRouter, callers: DeviceCallers) -> None:
 
 
 def _add_sessions(router: APIRouter, callers: DeviceCallers) -> None:
-    world_of = Depends(callers.world)
+    world_of, emptied = Depends(callers.world), sessions.Emptied()
 
     @router.get("/api/messages/sessions")
     async def list_sessions(world: UserWorld = world_of) -> Response:
         """Give the caller's sessions."""
-        return DeviceResponse(await sessions.sessions(world))
+        return DeviceResponse(await sessions.sessions(world, emptied))
 
     @router.delete("/api/messages/sessions/{session_id}")
     async def clear_session(
@@ -77,6 +77,7 @@ def _add_devices(router: APIRouter, callers: DeviceCallers, presence: PresenceQu
 
 
 async def _known(presence: PresenceQueries) -> list[KnownDeviceView]:
-    here = {each.user_id: device_view(each) for each in await presence.online(limit=MAX_USERS)}
     page = await presence.search("", limit=MAX_USERS, cursor=None)
-    return [known_view(profile, here.get(profile.user_id)) for profile in page.users]
+    here = await presence.presence_of([profile.user_id for profile in page.users])
+    shown = {each.user_id: device_view(each) for each in await presence.online(limit=MAX_USERS)}
+    return [known_view(profile, shown.get(profile.user_id), here.get(profile.user_id)) for profile in page.users]

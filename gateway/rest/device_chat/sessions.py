@@ -1,6 +1,7 @@
 """Sessions of the devices wire over REST: the caller's conversations, what is unread in them, clearing one."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.dialects.devices_names import find_session, in_room, name_of, names_of, session_id
@@ -21,13 +22,33 @@ MAX_SESSIONS = 1000
 MAX_PARTICIPANTS = 100  # shown of a group
 MAX_CLEARED = 1000  # messages at a time
 CLEARED_AT_ONCE = 50
+MAX_EMPTIED = 10_000
 
 
-async def sessions(world: World) -> SessionsView:
+class Emptied:
+    """Remembers sessions in which everything is deleted: nothing deleted comes back, so only a new message counts."""
+
+    def __init__(self) -> None:
+        self._last_seqs: OrderedDict[tuple[UserId, ConversationId], int] = OrderedDict()
+
+    def holds(self, user_id: UserId, conversation: Conversation) -> bool:
+        """Tell whether a conversation is known to be empty to a user."""
+        return self._last_seqs.get((user_id, conversation.id)) == conversation.last_seq
+
+    def add(self, user_id: UserId, conversation: Conversation) -> None:
+        """Take note of one."""
+        self._last_seqs[user_id, conversation.id] = conversation.last_seq
+        if len(self._last_seqs) > MAX_EMPTIED:
+            self._last_seqs.popitem(last=False)
+
+
+async def sessions(world: World, emptied: Emptied) -> SessionsView:
     """Give the caller's conversations in which there is something to show. Raises: Unavailable."""
-    found = [
-        (each, last) for each in await _conversations(world) if (last := await _last(world, each)) or _is_new(each)
-    ]
+    found = []
+    for each in await _conversations(world):
+        last = await _last(world, each, emptied)
+        if last is not None or _is_new(each):
+            found.append((each, last))
     shown = {user_id for each, _ in found for user_id in _participants(each, world.caller.user_id)}
     names = await names_of(world, shown)
     here = await _here(world, shown)
@@ -72,13 +93,18 @@ async def _conversations(world: World) -> list[Conversation]:
     return found[:MAX_SESSIONS]
 
 
-async def _last(world: World, conversation: Conversation) -> Message | None:
+async def _last(world: World, conversation: Conversation, emptied: Emptied) -> Message | None:
     """Give the last message that is not deleted."""
     last = conversation.last_message
     if last is None or last.deleted_at is None:
         return last
+    if emptied.holds(world.caller.user_id, conversation):
+        return None
     page = await visible_messages(world, conversation.id, before=last.seq, after=None, limit=1)
-    return page.messages[-1] if page.messages else None
+    if page.messages:
+        return page.messages[-1]
+    emptied.add(world.caller.user_id, conversation)
+    return None
 
 
 def _is_new(conversation: Conversation) -> bool:

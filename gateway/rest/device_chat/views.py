@@ -9,7 +9,7 @@ from gateway.dialects.devices_names import name_of
 from gateway.dialects.devices_views import DeviceMessage, Status
 from shared.http import StructResponse
 from shared.ids import MessageId, UserId
-from shared.presence_api import Here, Profile
+from shared.presence_api import Here, Presence, Profile
 
 
 class DeviceResponse(StructResponse):
@@ -115,12 +115,12 @@ def device_view(here: Here) -> DeviceView:
     )
 
 
-def known_view(profile: Profile, here: DeviceView | None) -> KnownDeviceView:
+def known_view(profile: Profile, here: DeviceView | None, presence: Presence | None) -> KnownDeviceView:
     """Show a device that was seen here; what it runs on is known while it is connected."""
     return KnownDeviceView(
         id=profile.user_id,
         name=name_of(profile.user_id, profile.name),
         type=here.type if here else DEFAULT_TYPE,
         platform=here.platform if here else DEFAULT_PLATFORM,
-        is_online=here is not None,
+        is_online=presence is not None and presence.status != "offline",
     )
