@@ -32,7 +32,7 @@ async def compose(world: World, wish: Say) -> SendMessage:
     check_text(wish.content, wish.attachment)
     check_content(wish.content, metadata, None)
     room = await channel(world, wish.channel)
-    if own_part(room.metadata, Marks).archived:
+    if own_part(room.metadata, Marks).archived and await _is_archived(world, room.id):
         raise Forbidden("The channel is archived.", channel_id=wish.channel)
     caller, message_id = world.caller, world.new_message_id()
     return SendMessage(
@@ -90,6 +90,12 @@ def attached(attachment: Attachment) -> msgspec.Raw:
     if attachment == Attachment():
         return EMPTY_OBJECT
     return msgspec.Raw(msgspec.json.encode({WIRE: attachment}))
+
+
+async def _is_archived(world: World, conversation_id: ConversationId) -> bool:
+    """Ask whether it still is: what is known of a room may be a minute old."""
+    found = await world.history.conversation(world.caller.user_id, conversation_id)
+    return own_part(found.metadata, Marks).archived
 
 
 async def _parent(world: World, conversation_id: ConversationId, name: str) -> MessageId:

@@ -97,6 +97,11 @@ async def test_a_body_that_is_no_json_is_refused(warren: Warren, content: bytes)
     assert response.json()["status_code"] == response.status_code
 
 
+async def test_too_long_a_body_is_refused(warren: Warren) -> None:
+    response = await _asked(warren, "POST", "/messages", b" " * 2**20 + b"{}", warren.token("1"))
+    assert (response.status_code, response.json()["status_code"]) == (413, 413)
+
+
 @pytest.mark.parametrize("token", [None, "", "x", "e30.e30.", "ü"])
 async def test_without_a_good_token_nothing_is_answered(warren: Warren, token: str | None) -> None:
     for method, path in (
