@@ -19,7 +19,7 @@ from tests.fakes.queries import FakeHistory, FakePresence
 
 
 class FakeSocketWorld:
-    """A `SocketWorld`. `refusal`: what every command is refused with."""
+    """A `SocketWorld`. `refusal`: what every command, and watching, is refused with."""
 
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
@@ -77,6 +77,7 @@ class FakeSocketWorld:
         return MessageId(f"new-{next(self._ids)}")
 
     async def watch(self, user_ids: Iterable[UserId]) -> tuple[Presence, ...]:
+        self._check()
         users = tuple(user_ids)
         here = await self.presence.presence_of(users)
         self.watched |= set(users)
