@@ -7,7 +7,7 @@ gateway knows them; who of them is here, presence knows.
 from gateway.dialects.service_sessions import AGENT, AGENTS, part_of, take
 from gateway.dialects.world import Person, World
 from shared.commands import ConversationKind, CreateConversation, Role, SetMembers
-from shared.errors import Forbidden, NotFound
+from shared.errors import Forbidden, NotAMember, NotFound
 from shared.history_api import Conversation
 from shared.ids import ConversationId, UserId
 from shared.presence_api import MAX_USERS
@@ -30,18 +30,21 @@ async def enlist(world: World) -> None:
     user_id = world.caller.user_id
     if world.caller.role != AGENT or user_id in await agents(world):
         return
-    created = await world.create(
-        CreateConversation(
-            conversation_id=AGENTS,
-            kind=ConversationKind.GROUP,
-            creator_id=user_id,
-            member_ids=(user_id,),
-            name=_NAME,
-        )
-    )
-    if not created.created:
+    if not await _found(world):
         change_id = world.new_message_id()
         await world.alter(SetMembers(change_id=change_id, conversation_id=AGENTS, actor_id=None, user_ids=(user_id,)))
+
+
+async def _found(world: World) -> bool:
+    """Make the conversation of agents; False: there is one already."""
+    user_id = world.caller.user_id
+    command = CreateConversation(
+        conversation_id=AGENTS, kind=ConversationKind.GROUP, creator_id=user_id, member_ids=(user_id,), name=_NAME
+    )
+    try:
+        return (await world.create(command)).created
+    except NotAMember:
+        return False
 
 
 async def match(world: World, conversation_id: ConversationId) -> Person | None:

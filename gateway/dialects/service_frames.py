@@ -147,9 +147,8 @@ class Kick(Data, frozen=True, kw_only=True):
     device_id: Label
 
 
-Question: TypeAlias = (
-    Send | Delivered | Read | Page | Recall | Edit | Typing | MatchAgent | AcceptSession | Devices | Kick
-)
+Errand: TypeAlias = Page | Recall | MatchAgent | AcceptSession | Devices | Kick  # what always takes questions
+Question: TypeAlias = Send | Delivered | Read | Typing | Edit | Errand
 Asked: TypeAlias = Register | Heartbeat | Question
 
 _KINDS: dict[str, type[Asked]] = {

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TypeAlias, TypeVar, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.content import check_content, check_type
 from gateway.dialects import service_frames as frames
@@ -73,6 +74,11 @@ class Reading:
                 return self._typing(data, ack)
             case frames.Edit():
                 return self._edit(data)
+            case _:
+                return self._errand(data, ack)
+
+    def _errand(self, data: frames.Errand, ack: str) -> Errand:
+        match data:
             case frames.Page():
                 return _errand(self._page, data, ack)
             case frames.Recall():
@@ -114,7 +120,10 @@ class Reading:
         to = None if data.to_user_id is None else UserId(str(data.to_user_id))
         place = await open_session(world, str(data.session_id), to)
         self._known.found(data.session_id, place)
-        return (Request(self._message(data, place), ack),)
+        message = self._message(data, place)
+        if message.reply_to is not None:
+            message = replace(message, reply_to=(await world.message(message.reply_to)).message_id)
+        return (Request(message, ack),)
 
     def _message(self, data: frames.Send, place: Place) -> SendMessage:
         caller, message_id = self._caller, MessageId(self._new_id())

@@ -85,21 +85,18 @@ async def make_session(
 ) -> None:
     """Make a session of the caller's. Raises: Forbidden (others have one of this id), Unavailable."""
     user_id = world.caller.user_id
-    created = await world.create(
-        CreateConversation(
-            conversation_id=conversation_id,
-            kind=ConversationKind.GROUP,
-            creator_id=user_id,
-            member_ids=tuple(sorted({user_id, *others})),
-            metadata=with_part(EMPTY_OBJECT, WIRE, part or SessionPart()),
-            history=HistoryRule.FULL,
-        )
+    command = CreateConversation(
+        conversation_id=conversation_id,
+        kind=ConversationKind.GROUP,
+        creator_id=user_id,
+        member_ids=tuple(sorted({user_id, *others})),
+        metadata=with_part(EMPTY_OBJECT, WIRE, part or SessionPart()),
+        history=HistoryRule.FULL,
     )
-    if created.created:
-        return
-    members = await world.history.members(conversation_id)
-    if user_id not in members.since:
-        raise Forbidden("You are in no such session.")
+    try:
+        await world.create(command)
+    except NotAMember as error:
+        raise Forbidden("You are in no such session.") from error
 
 
 def chosen_id(name: str) -> ConversationId:

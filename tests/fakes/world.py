@@ -29,6 +29,9 @@ class FakeWorld:
         self.watched: set[UserId] = set()
         self._made = 0
 
+    async def check_token(self, token: str) -> None:
+        pass
+
     async def conversation(self, name: str) -> ConversationId:
         if not is_number(name):
             return ConversationId(name)
