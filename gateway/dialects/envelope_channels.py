@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 
 from gateway.dialects.base import Pushed
 from gateway.dialects.finding import find_conversation, is_id
+from gateway.dialects.joining import join
 from gateway.dialects.pairs import peer_in_pair
 from gateway.dialects.world import SocketWorld
-from shared.commands import RemoveMember, SetMembers
+from shared.commands import RemoveMember
 from shared.errors import NotAMember, NotFound, TooLarge, Unavailable
 from shared.events import ConversationChange, ConversationChanged, MessageStored
-from shared.history_api import Conversation
 from shared.ids import ConversationId, UserId, direct_conversation_id, is_direct
 from shared.presence_api import Presence
 
@@ -80,7 +80,9 @@ class Channels:
         """Listen to a channel, and join it where that takes it; gives its members' presence. Raises likewise."""
         conversation = await find_conversation(world, name)
         if conversation.role is None:
-            conversation = await self._join(world, conversation.id)
+            await join(world, conversation.id)
+            self._joined.add(conversation.id)
+            conversation = await world.history.conversation(world.caller.user_id, conversation.id)
         self._called[conversation.id] = name
         self._note(name, conversation.id)
         self._muted.discard(conversation.id)
@@ -104,15 +106,6 @@ class Channels:
             )
             await world.alter(leave)
         return conversation_id
-
-    async def _join(self, world: SocketWorld, conversation_id: ConversationId) -> Conversation:
-        user_id = world.caller.user_id
-        join = SetMembers(
-            change_id=world.new_message_id(), conversation_id=conversation_id, actor_id=user_id, user_ids=(user_id,)
-        )
-        await world.alter(join)
-        self._joined.add(conversation_id)
-        return await world.history.conversation(user_id, conversation_id)
 
     # --- following people
 

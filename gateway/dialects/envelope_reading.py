@@ -17,6 +17,7 @@ from shared.ids import ID_PATTERN, DeviceId, MessageId, NewId, UserId, direct_co
 _DECODER: msgspec.json.Decoder[frames.ClientFrame] = msgspec.json.Decoder(frames.ClientFrame)
 _ID = re.compile(ID_PATTERN)
 _DEVICE_KEYS = ("device_id", "deviceId")
+_USER_KEYS = ("user_id", "userId")
 Told: TypeAlias = frames.ChatFrame | frames.StatusFrame | frames.SystemFrame
 
 
@@ -24,10 +25,22 @@ def hello_of(upgrade: Upgrade) -> Hello:
     """Tell who the client is by its upgrade: a token, and a device if it names one. Raises: BadFrame."""
     if not upgrade.token:
         raise BadFrame(Unauthenticated("A token is needed: ?token= or Authorization: Bearer."))
-    named = next((upgrade.query[key] for key in _DEVICE_KEYS if key in upgrade.query), None)
-    if named is not None and not _ID.match(named):
-        raise BadFrame(InvalidField("The device_id must be an id.", path="device_id"))
-    return Hello(token=upgrade.token, device=None if named is None else DeviceInfo(id=DeviceId(named)))
+    device_id, user_id = _named(upgrade, _DEVICE_KEYS), _named(upgrade, _USER_KEYS)
+    return Hello(
+        token=upgrade.token,
+        claims=None if user_id is None else UserId(user_id),
+        device=None if device_id is None else DeviceInfo(id=DeviceId(device_id)),
+    )
+
+
+def _named(upgrade: Upgrade, keys: tuple[str, ...]) -> str | None:
+    """Give the id that the query says under one of these keys. Raises: BadFrame."""
+    for key in keys:
+        if key in upgrade.query:
+            if _ID.match(upgrade.query[key]) is None:
+                raise BadFrame(InvalidField(f"The {key} must be an id.", path=key))
+            return upgrade.query[key]
+    return None
 
 
 def decode(frame: Frame) -> frames.ClientFrame:

@@ -1,11 +1,13 @@
-"""Find the conversation that a client calls by its id, its number or its name, among those it is in or may join."""
+"""Find the conversation that a client names, among those it is in or may join."""
 
 import re
 
+from gateway.dialects.joining import visible
+from gateway.dialects.pairs import peer_in_pair
 from gateway.dialects.world import World
 from shared.errors import NotAMember, NotFound, WarrenError
 from shared.history_api import Conversation
-from shared.ids import ID_PATTERN, ConversationId, is_number
+from shared.ids import ID_PATTERN, ConversationId, direct_conversation_id, is_number
 
 _ID = re.compile(ID_PATTERN)
 
@@ -16,33 +18,33 @@ def is_id(name: str) -> bool:
 
 
 async def find_conversation(world: World, name: str) -> Conversation:
-    """Find a conversation; its `role` is None where the user is not in it and may join.
+    """Find a conversation by its id, its number, its two users (`<a>_<b>`) or its name, in this order.
 
-    Raises: NotFound, NotAMember, Unavailable.
+    Its `role` is None where the user is not in it and may join. Raises: NotFound, NotAMember, Unavailable.
     """
     refusal: WarrenError = NotFound("There is no such conversation.", conversation=name[:128])
-    try:
-        if is_id(name) or is_number(name):
-            return await _seen(world, await world.conversation(name))
-    except (NotFound, NotAMember) as error:
-        refusal = error
-    try:
-        return await _seen(world, await world.history.conversation_named(world.caller.user_id, name))
-    except NotFound as error:
-        raise refusal from error
+    for find in (_by_id, _by_pair, _by_name):
+        try:
+            return await visible(world, await find(world, name))
+        except NotAMember as error:
+            refusal = error
+        except NotFound:
+            continue
+    raise refusal
 
 
-async def _seen(world: World, conversation_id: ConversationId) -> Conversation:
-    """Give a conversation that the user is in, or may join. Raises: NotFound, NotAMember."""
-    user_id = world.caller.user_id
-    refusal: WarrenError = NotAMember("You are not in this conversation any more.")
-    try:
-        conversation = await world.history.conversation(user_id, conversation_id)
-        if conversation.role is not None:
-            return conversation
-    except (NotFound, NotAMember) as error:
-        refusal = error
-    try:
-        return await world.history.open_channel(user_id, conversation_id)
-    except NotFound as error:
-        raise refusal from error
+async def _by_id(world: World, name: str) -> ConversationId:
+    if is_id(name) or is_number(name):
+        return await world.conversation(name)
+    raise NotFound("It is neither an id nor a number.")
+
+
+async def _by_pair(world: World, name: str) -> ConversationId:
+    peer = peer_in_pair(name, world.caller.user_id)
+    if peer is None:
+        raise NotFound("It names no two users.")
+    return direct_conversation_id(world.caller.user_id, peer)
+
+
+async def _by_name(world: World, name: str) -> ConversationId:
+    return await world.history.conversation_named(world.caller.user_id, name)

@@ -304,6 +304,10 @@ async def test_a_message_can_be_sent_to_a_user(warren: Warren) -> None:
     await done(warren)
     assert [message["content"] for message in alice.unread("message")] == ["by name", "by the pair"]
     assert await bob.errors() == []
+    bob.subscribe_to_channel("alice_bob")
+    bob.unsubscribe_from_channel("bob_alice")  # there is no such name
+    assert [told["conversationId"] for told in await bob.system("subscribe")] == [warren.direct("alice", "bob")]
+    assert await bob.errors() == [("not_found", None)]
 
 
 async def test_a_message_is_taken_while_history_is_away_and_comes_back_when_it_is_stored(warren: Warren) -> None:

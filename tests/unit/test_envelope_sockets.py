@@ -75,12 +75,23 @@ def _tokens(edge: Edge) -> dict[str, str]:
         "alg none": f"token={jwt.encode(claims, '', 'none')}",
         "expired": f"token={jwt.encode({**claims, 'exp': START.timestamp() - 60}, SECRET, 'HS256')}",
         "a device that is none": f"token={edge.token()}&device_id=%00",
+        "somebody else": f"token={edge.token()}&userId=alice",
     }
 
 
 @pytest.mark.parametrize(
     "case",
-    ["none", "empty", "nonsense", "tampered", "another key", "alg none", "expired", "a device that is none"],
+    [
+        "none",
+        "empty",
+        "nonsense",
+        "tampered",
+        "another key",
+        "alg none",
+        "expired",
+        "a device that is none",
+        "somebody else",
+    ],
 )
 async def test_who_has_no_valid_token_is_told_so_and_closed(case: str) -> None:
     async with gateway() as edge:
@@ -88,7 +99,7 @@ async def test_who_has_no_valid_token_is_told_so_and_closed(case: str) -> None:
         assert await socket.closed() == 1008
         [error, bye] = socket.taken()
         assert error["type"] == "error"
-        assert error["data"]["code"] in ("unauthenticated", "token_expired", "invalid_field")
+        assert error["data"]["code"] in ("unauthenticated", "token_expired", "invalid_field", "forbidden")
         assert (bye["type"], bye["data"]["action"], bye["data"]["reconnect"]) == ("systemMessage", "bye", False)
 
 

@@ -253,7 +253,13 @@ def test_the_upgrade_tells_who_the_client_is(query: dict[str, str], device: str 
 
 
 @pytest.mark.parametrize(
-    "upgrade", [Upgrade(), Upgrade(token=""), Upgrade(token="t", query={"device_id": "not an id"})]
+    "upgrade",
+    [
+        Upgrade(),
+        Upgrade(token=""),
+        Upgrade(token="t", query={"device_id": "not an id"}),
+        Upgrade(token="t", query={"user_id": ""}),
+    ],
 )
 def test_an_upgrade_that_does_not_is_refused(upgrade: Upgrade) -> None:
     with pytest.raises(BadFrame):
