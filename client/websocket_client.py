@@ -11,7 +11,7 @@ from client.websocket_line import Answer
 from client.websocket_link import Link
 from client.websocket_queue import Sending, SendQueue
 from client.websocket_receipts import Mailbox, receipt_of
-from client.websocket_settings import ConnectionStatus, Registration, Tuning
+from client.websocket_settings import ConnectionStatus, Happening, Registration, Tuning
 
 __all__ = ["ConnectionStatus", "WebSocketClient"]
 
@@ -40,7 +40,8 @@ class WebSocketClient(Tuning):
         self._server_url = server_url
         self._path = path
         self._queue = SendQueue(queue_path)
-        self._callbacks: dict[str, Callable[..., object]] = {}
+        self._callbacks: dict[Happening, Callable[..., object]] = {}
+        self._listeners: dict[str, Callable[[Any], object]] = {}  # by the server's event
         self._link: Link | None = None
         self._user_id: int | str = ""
         self._mailbox = Mailbox()
@@ -80,7 +81,7 @@ class WebSocketClient(Tuning):
             device_id=device_id or self._own_device_id,
             device_info=dict(device_info or {}),
         )
-        self._link = link = Link(registration, self, self._queue, self._mailbox, self._call_back)
+        self._link = link = Link(registration, self, self._queue, self._mailbox, tell=self._tell, hear=self._hear)
         return link.start()
 
     def disconnect(self, flush_timeout: float = 5.0) -> None:
@@ -163,15 +164,15 @@ class WebSocketClient(Tuning):
 
     def on_connect(self, callback: Callback) -> Callback:
         """Call `callback()` after each registration, the first and those after a lost connection."""
-        return self.on("connect", callback)
+        return self._set(Happening.CONNECT, callback)
 
     def on_disconnect(self, callback: Callback) -> Callback:
         """Call `callback()` whenever a registered connection has ended."""
-        return self.on("disconnect", callback)
+        return self._set(Happening.DISCONNECT, callback)
 
     def on_message(self, callback: Callback) -> Callback:
         """Call `callback(data)` for each message, once. It is acknowledged as delivered when the callback returns."""
-        return self.on("message", callback)
+        return self._set(Happening.MESSAGE, callback)
 
     def on_message_status(self, callback: Callback) -> Callback:
         """Call `callback(data)` when a message of one's own is delivered or read: `{message_id, status, timestamp}`."""
@@ -179,11 +180,11 @@ class WebSocketClient(Tuning):
 
     def on_status_change(self, callback: Callback) -> Callback:
         """Call `callback(status)` for each new ConnectionStatus."""
-        return self.on("status_change", callback)
+        return self._set(Happening.STATUS_CHANGE, callback)
 
     def on_error(self, callback: Callback) -> Callback:
         """Call `callback(error)`: MessageRefused, QueueUnavailable, ServerError (a registration was refused)."""
-        return self.on("error", callback)
+        return self._set(Happening.ERROR, callback)
 
     def on_kicked(self, callback: Callback) -> Callback:
         """Call `callback(data)` when the server has ended this device's stay; it is not tried again."""
@@ -191,16 +192,25 @@ class WebSocketClient(Tuning):
 
     def on(self, event: str, callback: Callback) -> Callback:
         """Call `callback(data)` for any other event that the server pushes. A second callback replaces the first."""
-        self._callbacks[event] = callback
+        self._listeners[event] = callback
         return callback
 
-    def _call_back(self, event: str, *arguments: object) -> bool:
+    def _set(self, happening: Happening, callback: Callback) -> Callback:
+        self._callbacks[happening] = callback
+        return callback
+
+    def _tell(self, happening: Happening, *arguments: object) -> bool:
         """Call the program; False: it does not listen to that."""
-        callback = self._callbacks.get(event)
+        callback = self._callbacks.get(happening)
         if callback is None:
             return False
         callback(*arguments)
         return True
+
+    def _hear(self, event: str, data: object) -> None:
+        listener = self._listeners.get(event)
+        if listener is not None:
+            listener(data)
 
     def _open_link(self) -> Link:
         link = self._link

@@ -23,7 +23,7 @@ from client.websocket_callbacks import Callbacks
 from client.websocket_line import Answer, Line
 from client.websocket_queue import Queued, SendQueue
 from client.websocket_receipts import Arrival, Mailbox, ReceiptKey, receipt_of
-from client.websocket_settings import ConnectionStatus, Registration, Tuning
+from client.websocket_settings import ConnectionStatus, Happening, Registration, Tuning
 
 # The server's passing troubles: the same request may succeed later.
 TRANSIENT = frozenset({"unavailable", "rate_limited"})
@@ -34,11 +34,19 @@ log = logging.getLogger("warren.websocket_client")
 class Link:
     """One user's stay with the server, from `start` to `stop`, or until the server wants no more of it.
 
-    `tell(name, *arguments)` calls the program back; it runs on the thread of `callbacks` alone.
+    `tell(happening, *arguments)` and `hear(event, data)` call the program back, on a thread of their own. The first
+    tells whether the program listens, the second passes the server's events on.
     """
 
     def __init__(
-        self, registration: Registration, tuning: Tuning, queue: SendQueue, mailbox: Mailbox, tell: Callable[..., bool]
+        self,
+        registration: Registration,
+        tuning: Tuning,
+        queue: SendQueue,
+        mailbox: Mailbox,
+        *,
+        tell: Callable[..., bool],
+        hear: Callable[[str, Any], None],
     ) -> None:
         self._registration = registration
         self._user = str(registration.user_id)
@@ -47,6 +55,7 @@ class Link:
         self._received = mailbox.received
         self._receipts = mailbox.receipts
         self._tell = tell
+        self._hear = hear
         self._callbacks = Callbacks(max_messages=tuning.max_received)
         self._changed = threading.Condition(threading.RLock())
         self._wake = threading.Event()
@@ -180,7 +189,7 @@ class Link:
         if self._line is None:
             return
         self._set_line(None)
-        self._callbacks.notify(partial(self._tell, "disconnect"))
+        self._callbacks.notify(partial(self._tell, Happening.DISCONNECT))
         if not self.over:
             self._move_to(ConnectionStatus.RECONNECTING)
 
@@ -198,7 +207,7 @@ class Link:
             if answer.get("success") is True:
                 self._set_line(line)
                 self._move_to(ConnectionStatus.CONNECTED)
-                self._callbacks.notify(partial(self._tell, "connect"))
+                self._callbacks.notify(partial(self._tell, Happening.CONNECT))
 
         _granted(line.request("register", request, timeout_s=self._tuning.answer_timeout, then=registered))
         self._connection_id = request["connection_id"]
@@ -275,11 +284,10 @@ class Link:
     def _take(self, line: Line, event: str, data: Any) -> None:
         if event == "new_message" and isinstance(data, dict):
             self._receive(line, data)
-        elif event == KICKED:
-            self._callbacks.notify(partial(self._tell, KICKED, data))
+            return
+        self._callbacks.notify(partial(self._hear, event, data))
+        if event == KICKED:
             self._finish()
-        else:
-            self._callbacks.notify(partial(self._tell, event, data))
 
     def _receive(self, line: Line, message: dict[str, Any]) -> None:
         message_id = str(message.get("id"))
@@ -295,7 +303,7 @@ class Link:
         """Give the program a message, on the callbacks' thread. One that it fails to take is not acknowledged."""
         taken = False
         try:
-            taken = self._tell("message", message)
+            taken = self._tell(Happening.MESSAGE, message)
         finally:
             if taken:
                 self._received.finish(message_id)
@@ -315,7 +323,7 @@ class Link:
                 return
             self._status = status
             self._changed.notify_all()
-            self._callbacks.notify(partial(self._tell, "status_change", status))
+            self._callbacks.notify(partial(self._tell, Happening.STATUS_CHANGE, status))
 
     def _set_line(self, line: Line | None) -> None:
         with self._changed:
@@ -341,7 +349,7 @@ class Link:
         return bool(len(self._receipts) or self._queue.count(self._user))
 
     def _notify_error(self, error: ClientError) -> None:
-        self._callbacks.notify(partial(self._tell, "error", error))
+        self._callbacks.notify(partial(self._tell, Happening.ERROR, error))
 
     def _post_receipt(self, line: Line, key: ReceiptKey, receipt: Answer) -> None:
         def answered(answer: Answer) -> None:

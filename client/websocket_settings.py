@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Any
 
 
@@ -13,6 +13,16 @@ class ConnectionStatus(StrEnum):
     CONNECTED = "connected"
     RECONNECTING = "reconnecting"
     DISCONNECTED = "disconnected"
+
+
+class Happening(Enum):
+    """What a program can be told of, besides the server's own events."""
+
+    CONNECT = auto()
+    DISCONNECT = auto()
+    MESSAGE = auto()
+    STATUS_CHANGE = auto()
+    ERROR = auto()
 
 
 @dataclass(eq=False, repr=False)

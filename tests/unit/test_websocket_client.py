@@ -559,6 +559,16 @@ def test_any_other_request_has_its_answer_or_its_error(client: WebSocketClient) 
         client.request("get_devices", {"of": "others"})
 
 
+def test_an_event_of_the_server_is_not_taken_for_something_that_the_client_tells(
+    client: WebSocketClient, server: ServiceServer, told: Queue[Any]
+) -> None:
+    connect(client)
+    for event in ("message", "connect", "disconnect", "error", "status_change", "on_message"):
+        server.push(event, {"id": "1"})
+    server.push("message_status", {"status": "read"})
+    assert next_of(told, ("message_status", {"status": "read"}))[:-1] == [*OPENING, "connect"]
+
+
 def test_any_other_push_has_its_callback(client: WebSocketClient, server: ServiceServer) -> None:
     recalled: Queue[Any] = Queue()
 
