@@ -369,3 +369,19 @@ class DeviceSignedOut(Event, frozen=True, kw_only=True, omit_defaults=True):
     device_id: DeviceId
     reason: SignOutReason
     at: datetime
+
+
+# --- among the replicas of a service
+
+
+class ReplicaRefreshed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A replica is alive, and takes its share of the queues for as long as it says so in time."""
+
+    replica_id: str
+    lease_s: float
+
+
+class ReplicaStopped(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A replica drains: its share is the others'."""
+
+    replica_id: str
