@@ -9,7 +9,6 @@ import pytest
 
 from client.errors import MessageRefused, ServerError
 from client.websocket_client import ConnectionStatus, WebSocketClient
-from tests.fakes.clock import settle
 from tests.fakes.socket_io import listening
 from tests.slice.warren import Warren, running, send
 
@@ -105,6 +104,7 @@ async def test_what_was_sent_while_away_comes_once_and_in_order(
     await bob.leave()
     for n in range(1, 4):
         await send(ann, "bob", f"{n}", f"c{n}")
+    await warren.passes(1)
     assert await bob.connect()
     heard = [await bob.next(bob.messages) for _ in range(3)]
     assert [(each["text"], each["offline"]) for each in heard] == [("1", True), ("2", True), ("3", True)]
