@@ -62,7 +62,7 @@ class EnvelopeDialect:
 
     name: ClassVar[str] = "envelope"
     subprotocols: ClassVar[tuple[str, ...]] = ("websocket",)
-    habits: ClassVar[Habits] = Habits(resumes=False, acknowledges=False, fetches=False, follows=True)
+    habits: ClassVar[Habits] = Habits(resumes=False, acknowledges=False, fetches=False, past=False, follows=True)
 
     def __init__(self, kit: Kit) -> None:
         self.variant = f"envelope:{kit.new_id()}"  # each client has its own names for channels

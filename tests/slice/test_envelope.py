@@ -96,6 +96,7 @@ async def test_anyone_may_subscribe_to_an_open_channel_by_any_of_its_names(warre
     made = await rest(
         warren, "alice", "POST", "/v1/conversations", 201, kind="channel", name="City news", join="open", member_ids=[]
     )
+    await say(alice, made["id"], "before")
     channel = {"id": made["id"], "number": str(made["number"]), "name": "City news"}[called]
     bob.subscribe_to_channel(channel)
     [answer] = await bob.system("subscribe")
@@ -104,7 +105,7 @@ async def test_anyone_may_subscribe_to_an_open_channel_by_any_of_its_names(warre
     bob.say(channel, "hi alice", "b-1")
     await done(warren)
     assert bob.chats(channel) == ["hi all", "hi alice"]
-    assert [message["content"] for message in alice.unread("message")] == ["hi all", "hi alice"]
+    assert [message["content"] for message in alice.unread("message")] == ["before", "hi all", "hi alice"]
     bob.unsubscribe_from_channel(channel)
     assert len(await bob.system("unsubscribe")) == 1
     await say(alice, made["id"], "is bob gone?")
