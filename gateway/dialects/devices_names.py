@@ -77,9 +77,16 @@ async def find_recipient(world: World, name: str) -> tuple[ConversationId, UserI
     A group does not stand in the way of a device of the same name. Raises: Unavailable.
     """
     direct = direct_conversation_id(world.caller.user_id, UserId(name)), UserId(name)
-    try:
-        room = await world.room(ConversationId(name))
-    except (NotFound, NotAMember):
+    if await _is_room(world, direct[0]) or not await _is_room(world, ConversationId(name)):
         return direct
     known = await world.presence.profiles((UserId(name),))
-    return direct if known else (room.id, None)
+    return direct if known else (ConversationId(name), None)
+
+
+async def _is_room(world: World, conversation_id: ConversationId) -> bool:
+    """Tell whether there is a conversation that the caller is in, or was. Raises: Unavailable."""
+    try:
+        await world.room(conversation_id)
+    except (NotFound, NotAMember):
+        return False
+    return True

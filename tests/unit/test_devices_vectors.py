@@ -235,6 +235,30 @@ def test_a_device_that_cannot_be_named_so_is_refused(device_id: str, query: dict
         dialect().upgraded(Upgrade(path={"device_id": device_id}, query=query))
 
 
+def test_nothing_is_asked_for_an_own_receipt() -> None:
+    assert dialect().render(EVENTS["own_receipt"]) == ()
+
+
+async def test_who_is_in_a_group_is_asked_again_when_it_changes() -> None:
+    wire, around = dialect(), world()
+    receipt = ReceiptAdvanced(conversation_id=ROOM, user_id=BOB, stage=Stage.READ, seq=1, at=START, audience=())
+    assert isinstance(wire.render(receipt), Telling)
+    await rendered(receipt, wire, around)
+    assert not isinstance(wire.render(receipt), Telling)
+    wire.render(became(7, ConversationChange.MEMBER_REMOVED, CAROL))
+    assert isinstance(wire.render(receipt), Telling)
+
+
+async def test_who_was_written_to_before_is_a_device_whatever_groups_are_called() -> None:
+    around = world()
+    direct = direct_conversation_id(ALICE, UserId(ROOM))
+    around.rooms[direct] = replace(room_of(ConversationKind.DIRECT, ALICE, UserId(ROOM)), id=direct)
+    frame = json.dumps({"type": "typing", "recipient_id": ROOM, "is_typing": True})
+    told = await means(frame, dialect(), around)
+    assert isinstance(told, dict)
+    assert told["wishes"][0]["to"] == ROOM
+
+
 async def test_a_group_does_not_stand_in_for_a_device_of_the_same_name() -> None:
     around = world()
     around.presence.people = {UserId(ROOM): Profile(user_id=UserId(ROOM), name="Roomy", created_at=START)}
