@@ -1,7 +1,7 @@
 """What a client of the flutter wire asks for that takes questions: which chat it means, its messages, its end."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.dialects import flutter_frames as frames
@@ -16,7 +16,8 @@ from shared.events import Message
 from shared.history_api import MAX_PAGE, MessagePage
 from shared.ids import ConversationId, NewId, UserId, is_direct
 
-MAX_PAGES_BACK = 25  # to look through for a message that is known by its sender's id alone
+MAX_PAGES_BACK = 25  # to look through for a message that is known by its sender's id alone, or that is not deleted
+MAX_REMEMBERED = 100  # pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Errands:
 
     now: Callable[[], datetime]
     new_id: NewId
+    oldest: dict[tuple[ConversationId, str], int] = field(default_factory=dict)  # the seq of each page's last message
 
     async def send(
         self, sent: frames.Sent, asked: Asked, client_id: str, world: SocketWorld
@@ -54,16 +56,29 @@ class Errands:
     async def page(self, page: frames.Page, asked: Asked, world: SocketWorld) -> Sequence[Request | Reply]:
         """Give messages, the newest first. Raises: Invalid, NotAMember, NotFound, Unavailable."""
         target = await find(page, world)
+        messages: Sequence[Message] = ()
         try:
-            before = None if page.before is None else await _seq_of(str(page.before), target, world)
-            messages = await _before(target, world, before, min(page.limit, MAX_PAGE))
+            before = None if page.before is None else await self._seq_of(str(page.before), target, world)
+            messages = await _shown(target, world, before, min(page.limit, MAX_PAGE))
         except (NotAMember, NotFound):
             if target.peer is None or page.before is not None:
-                raise
-            messages = ()  # they have not talked yet
+                raise  # else they have not talked yet
+        if messages:
+            self._remember(messages[0])
         caller = world.caller.user_id
-        views = [message_view(each, target.to_id(each, caller)) for each in messages if each.deleted_at is None]
-        return (self._reply(asked, {"datas": views[::-1]}),)
+        views = [message_view(each, target.to_id(each, caller)) for each in reversed(messages)]
+        return (self._reply(asked, {"datas": views}),)
+
+    def _remember(self, oldest: Message) -> None:
+        """Keep the place from which the page before is asked for."""
+        self.oldest[oldest.conversation_id, message_id(oldest)] = oldest.seq
+        if len(self.oldest) > MAX_REMEMBERED:
+            del self.oldest[next(iter(self.oldest))]
+
+    async def _seq_of(self, name: str, target: Target, world: World) -> int:
+        """Find a message of a conversation by whichever id it has. Raises: NotFound."""
+        known = self.oldest.get((target.conversation_id, name))
+        return await _seq_of(name, target, world) if known is None else known
 
     async def look(self, chat: frames.Chat, asked: Asked, world: SocketWorld) -> Sequence[Request | Reply]:
         """Mark what is in a chat as read. Raises: Invalid, NotAMember, NotFound, Unavailable."""
@@ -121,8 +136,16 @@ async def _guessed(name: str, world: World) -> Target:
     return Target(direct(world.caller, user_id), user_id)
 
 
-async def _before(target: Target, world: World, before: int | None, limit: int) -> Sequence[Message]:
-    return (await _page(target, world, before, limit)).messages
+async def _shown(target: Target, world: World, before: int | None, limit: int) -> Sequence[Message]:
+    """Give the messages before a seq that are not deleted, the oldest first."""
+    shown: list[Message] = []
+    for _ in range(MAX_PAGES_BACK):
+        page = await _page(target, world, before, limit - len(shown))
+        shown[:0] = [message for message in page.messages if message.deleted_at is None]
+        if len(shown) == limit or not page.has_more or not page.messages:
+            break
+        before = page.messages[0].seq
+    return shown
 
 
 async def _page(target: Target, world: World, before: int | None, limit: int) -> MessagePage:

@@ -39,9 +39,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the metadata keeps of a message of this wire, under its name."""
+    """What the metadata keeps of a message of this wire, under its name: then it has an `mType`."""
 
-    mType: int = frames.TEXT
+    mType: int | None = None
     text: str | None = None  # beside a file
     sex: str | None = None
     icon: str | None = None
@@ -152,7 +152,7 @@ def _content(sent: frames.Sent) -> tuple[MessageType, str, Kept]:
     if sent.cd is None:
         if sent.content is None:
             raise Invalid("A message needs cd, or content.")
-        return MessageType.TEXT, sent.content, Kept()
+        return MessageType.TEXT, sent.content, Kept(mType=frames.TEXT)
     data, attrs = sent.cd.data, sent.cd.data.attrs
     kept = Kept(
         mType=sent.cd.mType,

@@ -7,6 +7,7 @@ import msgspec
 from gateway.dialects import flutter_frames as frames
 from gateway.dialects.base import Frame
 from gateway.dialects.flutter_reading import EVENT, WIRE, Asked, Kept
+from gateway.dialects.own_parts import own_part
 from gateway.dialects.socket_io import ack_frame, event_frame
 from shared.clock import rfc3339
 from shared.commands import MessageType, Stage
@@ -38,8 +39,6 @@ _NO_SEX = "0"
 _UNIQUE_CHARS = 16  # ids that clients make as UUIDs are longer; counters, which others use too, are shorter
 
 _ENCODER = msgspec.json.Encoder()
-_METADATA: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_KEPT = msgspec.json.Decoder(Kept)
 
 
 class ServerMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,7 +213,7 @@ def safe_view(asked: Asked, client_id: str, server_id: str, conversation_id: Con
 
 def message_id(message: Message) -> str:
     """Give the id by which clients of this wire know a message."""
-    if _kept(message) is None:
+    if _kept(message).mType is None:
         return str(message.number)
     return _shown_id(message.client_id, str(message.number), message.conversation_id)
 
@@ -226,7 +225,8 @@ def _shown_id(client_id: str, server_id: str, conversation_id: ConversationId) -
 
 def message_view(message: Message, to_id: str) -> MessageView:
     """Show a message, from whichever wire it is."""
-    kept = _kept(message) or _guessed(message)
+    kept = _kept(message)
+    type_ = _shown_type(message, kept)
     is_single = is_direct(message.conversation_id)
     attrs = AttrsView(
         MSG_TYPE="SINGLE" if is_single else "GROUP",
@@ -236,7 +236,7 @@ def message_view(message: Message, to_id: str) -> MessageView:
         USER_ICON=kept.icon or "",
         CHAT_TIME=str(millis(message.created_at)),
     )
-    has_file = message.type not in (MessageType.TEXT, MessageType.SYSTEM) and kept.mType != frames.TEXT
+    has_file = type_ != frames.TEXT and message.type not in (MessageType.TEXT, MessageType.SYSTEM)
     data = DataView(
         attrs=attrs,
         text=(kept.text or _PICTURE) if has_file else message.content,
@@ -251,23 +251,21 @@ def message_view(message: Message, to_id: str) -> MessageView:
         seq=message.seq,
         created_at=rfc3339(message.created_at),
         content=message.content,
-        cov_data=CovView(data=data, mType=kept.mType if has_file or kept.mType != frames.IMAGE else frames.TEXT),
+        cov_data=CovView(data=data, mType=type_),
     )
 
 
-def _kept(message: Message) -> Kept | None:
-    """Read what this wire kept of a message; anybody may write it, so it may be anything."""
-    if f'"{WIRE}"'.encode() not in bytes(message.metadata):
-        return None
-    try:
-        return _KEPT.decode(_METADATA.decode(message.metadata)[WIRE])
-    except (msgspec.MsgspecError, KeyError):
-        return None
+def _kept(message: Message) -> Kept:
+    return own_part(message.metadata, WIRE, Kept)
 
 
-def _guessed(message: Message) -> Kept:
+def _shown_type(message: Message, kept: Kept) -> int:
+    """Choose how a message is shown: as its sender did, or as what it is on other wires."""
+    has_file = message.type not in (MessageType.TEXT, MessageType.SYSTEM)
+    if kept.mType is not None:
+        return kept.mType if has_file or kept.mType != frames.IMAGE else frames.TEXT
     is_picture = message.type is MessageType.IMAGE and message.content.startswith(("http://", "https://"))
-    return Kept(mType=frames.IMAGE if is_picture else frames.TEXT)
+    return frames.IMAGE if is_picture else frames.TEXT
 
 
 # --- signals

@@ -207,6 +207,29 @@ async def test_older_pages_are_reached_by_the_id_of_the_oldest_message(jack: App
     assert (await jack.ask("cs_gcds", "q4", tid="rose", before="nothing-like-it"))["code"] == 1004
 
 
+async def test_deleted_messages_are_left_out_of_pages_and_make_none_shorter(
+    warren: Warren, jack: App, rose: App
+) -> None:
+    for n in range(6):
+        jack.manager.send("rose", f"{n}")
+        await jack.pump()
+    desk = await warren.connect("jack", via="gw-2")
+    page = await desk.request("history", conversation_id=warren.direct("jack", "rose"))
+    for message in page["messages"][2:]:
+        await desk.request("delete", message_id=message["id"])
+    newest = await rose.ask("cs_gcds", tid="jack", limit=2)
+    assert [each["content"] for each in newest["payload"]["datas"]] == ["1", "0"]
+
+
+async def test_a_page_is_found_by_an_id_from_before_the_connection(jack: App, rose: App) -> None:
+    for n in range(3):
+        jack.manager.send("rose", f"{n}")
+        await jack.pump()
+    page = await jack.ask("cs_gcds", tid="rose", limit=2)
+    older = await rose.ask("cs_gcds", tid="jack", before=page["payload"]["datas"][-1]["_id"])
+    assert [each["content"] for each in older["payload"]["datas"]] == ["0"]
+
+
 async def test_a_chat_with_somebody_new_is_empty(jack: App) -> None:
     assert (await jack.ask("cs_gcds", tid="nobody", cType=1))["payload"] == {"datas": []}
     assert (await jack.ask("cs_ain", "q2", tid="nobody", cType=1))["code"] == 1000

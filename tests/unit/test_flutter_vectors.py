@@ -23,7 +23,9 @@ from tests.fakes.messages import ALICE, BOB, ROOM, message, stored
 VECTORS = Path(__file__).parent.parent / "vectors" / "flutter"
 DIRECT = direct_conversation_id(ALICE, BOB)
 MSG_ID = "6f3c1e00e2c511eb8d1900505612ab34"
-OWN = replace(message(1, room=DIRECT), metadata=msgspec.Raw(b'{"flutter":{"sex":"1","icon":"i"}}'), client_id=MSG_ID)
+OWN = replace(
+    message(1, room=DIRECT), metadata=msgspec.Raw(b'{"flutter":{"mType":-1,"sex":"1","icon":"i"}}'), client_id=MSG_ID
+)
 IMAGE = b'{"flutter":{"mType":-2,"text":"[\xe5\x9b\xbe\xe7\x89\x87]","sex":"2","icon":"https://example.com/i.png"}}'
 STORED = Stored(
     message_id=MessageId("m1"), conversation_id=ROOM, client_id="c1", seq=7, version=9, number=71, created_at=START
