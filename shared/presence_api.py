@@ -1,7 +1,7 @@
 """Presence's query API as a port: who is there, who they are, and on which devices."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Protocol
 
 import msgspec
@@ -12,6 +12,7 @@ from shared.position import MAX_TOKEN_BYTES
 
 MAX_USERS = 500
 MAX_POSITIONS = 500  # at a time
+SESSIONS_END = timedelta(seconds=10)  # after a sign-out; they are seen up to then
 
 
 class Presence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,6 +70,11 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     last_seen: datetime
     online: bool
     signed_out_at: datetime | None = None
+
+    @property
+    def signed_in(self) -> bool:
+        """Whether it was not signed out, or has come back since."""
+        return self.signed_out_at is None or self.online or self.last_seen > self.signed_out_at + SESSIONS_END
 
 
 class Here(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

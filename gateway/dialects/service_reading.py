@@ -17,7 +17,6 @@ from gateway.dialects.service_known import Known
 from gateway.dialects.service_sessions import AGENT, Place, accept, find_session, open_session
 from gateway.dialects.service_telling import shown_message
 from gateway.dialects.service_views import (
-    DevicesView,
     FailureView,
     MatchedView,
     MessagePart,
@@ -25,7 +24,7 @@ from gateway.dialects.service_views import (
     SessionView,
     Success,
     agent_view,
-    device_view,
+    devices_view,
     message_metadata,
     typed,
 )
@@ -247,7 +246,7 @@ class Reading:
 
     async def _devices(self, data: frames.Devices, ack: str, world: SocketWorld) -> Answered:
         devices = await world.presence.devices(self._caller.user_id)
-        return _answer(ack, DevicesView(devices=[device_view(device, self._zone) for device in devices]))
+        return _answer(ack, devices_view(devices, self._zone))
 
     async def _kick(self, data: frames.Kick, ack: str, world: SocketWorld) -> Answered:
         await world.presence.sign_out(self._caller.user_id, DeviceId(data.device_id))

@@ -1,5 +1,6 @@
 """What clients of the service wire are told: the data of the server's events and acknowledgements."""
 
+from collections.abc import Iterable
 from datetime import datetime, tzinfo
 
 import msgspec
@@ -201,8 +202,12 @@ def agent_view(person: Person) -> AgentView:
     return AgentView(id=shown_user_id(person.user_id), name=person.name)
 
 
-def device_view(device: Device, zone: tzinfo) -> DeviceView:
-    """Show a device."""
+def devices_view(devices: Iterable[Device], zone: tzinfo) -> DevicesView:
+    """Show those devices that are signed in."""
+    return DevicesView(devices=[_device_view(device, zone) for device in devices if device.signed_in])
+
+
+def _device_view(device: Device, zone: tzinfo) -> DeviceView:
     info = device.info
     return DeviceView(
         device_id=info.id,

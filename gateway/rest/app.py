@@ -1,6 +1,7 @@
 """The gateway's public app: REST, its documentation, and the sockets."""
 
 from collections.abc import Iterator, Mapping
+from zoneinfo import ZoneInfo
 
 import structlog
 from fastapi import APIRouter, FastAPI
@@ -37,6 +38,7 @@ from gateway.rest.presence import presence_router
 from gateway.rest.receipts import ReadersView, ReceiptTaken, receipts_router
 from gateway.rest.refusals import Refused, answer_refused
 from gateway.rest.schemas import document
+from gateway.rest.service.routes import service_router
 from gateway.rest.shown import Shown
 from gateway.rest.sse import sse_router
 from gateway.rest.sync import sync_router
@@ -99,8 +101,10 @@ def build_app(
     if settings.sockets.dev_tokens and secret is not None:
         log.warning("dev_tokens", meaning="POST /api/auth/token gives a token of any user to whoever asks")
         app.include_router(tokens_router(TokenMint(secret, clock=services.clock)))
+    app.state.reach = services.reach
+    if settings.served("service"):
+        app.include_router(service_router(ZoneInfo(settings.sockets.time_zone)))
     if settings.served("huddle"):
-        app.state.reach = services.reach
         accounts_here = sign_in.build(settings, services.reach.presence, clock=services.clock, new_id=new_id)
         for router in huddle_routers(services.reach.presence, accounts_here):
             app.include_router(router, include_in_schema=False)

@@ -1,16 +1,12 @@
 """Errors as the huddle wire's clients read them: `{"detail", "status_code"}`, with Warren's code beside them."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any
-
 import msgspec
-from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
+from fastapi import Response
 from starlette.exceptions import HTTPException
 
+from gateway.rest.worded import WordedRoute
 from shared.errors import WarrenError
-from shared.http import StructResponse, error_headers, invalid_request
+from shared.http import StructResponse, error_headers
 
 
 class ErrorView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -23,25 +19,17 @@ class ErrorView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     details: dict[str, str] = {}
 
 
-class HuddleRoute(APIRoute):
+class HuddleRoute(WordedRoute):
     """A route that answers errors in this wire's words."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the handler that FastAPI makes."""
-        handle = super().get_route_handler()
+    def refused(self, error: WarrenError) -> Response:
+        """Answer with an error of ours."""
+        return refusal(error)
 
-        async def answer(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except WarrenError as error:
-                return refusal(error)
-            except RequestValidationError as error:
-                return refusal(invalid_request(error))
-            except HTTPException as error:
-                view = ErrorView(detail=str(error.detail), status_code=error.status_code)
-                return StructResponse(view, status_code=error.status_code, headers=error.headers)
-
-        return answer
+    def failed(self, error: HTTPException) -> Response:
+        """Answer with an error of HTTP."""
+        view = ErrorView(detail=str(error.detail), status_code=error.status_code)
+        return StructResponse(view, status_code=error.status_code, headers=error.headers)
 
 
 def refusal(error: WarrenError) -> Response:
