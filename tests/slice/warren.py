@@ -109,14 +109,14 @@ class Warren:
         self.start_gateway("gw-1")
         await settle()
 
-    def start_history(self) -> None:
+    def start_history(self, name: str = "history") -> None:
         broker = self.server.connect()
         service = history.wiring.build(
             HistorySettings.from_env(ENVIRON), broker=broker, store=self.messages, clock=self.clock, new_id=self.new_id
         )
-        self._start("history", service, broker)
+        self._start(name, service, broker)
 
-    def start_delivery(self) -> None:
+    def start_delivery(self, name: str = "delivery") -> None:
         broker = self.server.connect()
         service = delivery.wiring.build(
             DeliverySettings.from_env(ENVIRON),
@@ -125,7 +125,7 @@ class Warren:
             clock=self.clock,
             new_id=self.new_id,
         )
-        self._start("delivery", service, broker)
+        self._start(name, service, broker)
 
     def start_presence(self) -> None:
         broker = self.server.connect()
