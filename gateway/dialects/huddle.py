@@ -35,15 +35,16 @@ from gateway.dialects.huddle_views import (
     channel_number,
     message_view,
     parent_number,
+    people_of,
     shown_user_id,
     username_of,
 )
 from gateway.dialects.reading import longer
-from gateway.dialects.world import SocketWorld
+from gateway.dialects.world import Person, SocketWorld
 from gateway.disconnects import Disconnect
 from shared.clock import rfc3339
 from shared.commands import SetTyping
-from shared.errors import ErrorBody, Invalid, TooLarge, Unauthenticated
+from shared.errors import ErrorBody, Invalid, TooLarge, Unauthenticated, Unavailable
 from shared.events import (
     ConversationChange,
     ConversationChanged,
@@ -172,8 +173,11 @@ class HuddleDialect:
         return (self._frame(type_, view, channel_id=view.channel_id, user_id=view.author_id),)
 
     async def _typing(self, event: TypingChanged, world: SocketWorld) -> Sequence[Frame]:
-        room = await world.room(event.conversation_id)
-        people = await world.people((event.user_id,))
+        try:
+            room = await world.room(event.conversation_id)
+            people = await world.people((event.user_id,))
+        except Unavailable:
+            return ()  # what comes behind it need not wait for that
         view = TypingView(
             user_id=shown_user_id(event.user_id),
             username=username_of(people[event.user_id]),
@@ -192,7 +196,10 @@ class HuddleDialect:
         return ()
 
     async def _joined(self, event: ConversationChanged, world: SocketWorld) -> Sequence[Frame]:
-        sights = await self._sights.joined(world, event.conversation_id, set(event.user_ids))
+        try:
+            sights = await self._sights.joined(world, event.conversation_id, set(event.user_ids))
+        except Unavailable:
+            return ()  # likewise
         return await self._sight_frames(sights, world)
 
     async def _left(self, event: ConversationChanged, world: SocketWorld) -> Sequence[Frame]:
@@ -201,14 +208,17 @@ class HuddleDialect:
 
     async def _sight_frames(self, sights: Iterable[Sight], world: SocketWorld) -> Sequence[Frame]:
         sights = tuple(sights)
-        people = await world.people(sight.user_id for sight in sights) if sights else {}
-        return [self._sight(sight, username_of(people[sight.user_id])) for sight in sights]
+        try:
+            people = await people_of(world, (sight.user_id for sight in sights))
+        except Unavailable:
+            people = {}  # messages are not to wait for names: the ids will do
+        return [self._sight(sight, people.get(sight.user_id)) for sight in sights]
 
-    def _sight(self, sight: Sight, username: str) -> Frame:
+    def _sight(self, sight: Sight, person: Person | None) -> Frame:
         action = "join_channel" if sight.here else "leave_channel"
         view = SightView(
             user_id=shown_user_id(sight.user_id),
-            username=username,
+            username=sight.user_id if person is None else username_of(person),
             channel_id=sight.channel,
             action=None if sight.channel is None else action,
         )

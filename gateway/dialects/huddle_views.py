@@ -1,6 +1,6 @@
 """What clients of the huddle wire read: messages and people, alike on the socket and over REST."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias, TypeVar
 
@@ -13,6 +13,7 @@ from shared.commands import MessageType
 from shared.errors import NotFound, Unavailable
 from shared.events import Message
 from shared.ids import SEQ_BITS, MessageId, UserId, is_number, message_number
+from shared.presence_api import MAX_USERS, Presence
 
 WIRE = "huddle"  # the key of metadata under which this wire keeps what Warren has no field for
 MAX_INTEGER = 2**53 - 1  # what a JavaScript number holds exactly
@@ -139,14 +140,14 @@ def message_view(message: Message, author: Person, parent: int | None, *, is_onl
 async def message_views(world: World, messages: Sequence[Message]) -> list[MessageView]:
     """Show messages with who wrote them, and whether they are here now. Raises: Unavailable (history)."""
     authors = await authors_of(world, messages)
-    here = await online_among(world, authors)
+    here = await presence_among(world, authors)
     known = {message.id: message.number for message in messages}
     return [
         message_view(
             message,
             authors[message.sender_id],
             await parent_number(world, message, known),
-            is_online=message.sender_id in here,
+            is_online=is_here(here.get(message.sender_id)),
         )
         for message in messages
     ]
@@ -165,22 +166,43 @@ async def parent_number(world: World, message: Message, known: Mapping[MessageId
     return message_number(channel_number(message), place.seq)
 
 
-async def online_among(world: World, user_ids: Iterable[UserId]) -> frozenset[UserId]:
-    """Name those who are here; while presence is away nobody is known to be."""
-    asked = sorted(user_ids)
+async def people_of(world: World, user_ids: Iterable[UserId]) -> dict[UserId, Person]:
+    """Tell who users are, however many. Raises: Unavailable."""
+    people: dict[UserId, Person] = {}
+    for some in batches(user_ids):
+        people |= await world.people(some)
+    return people
+
+
+async def presence_among(world: World, user_ids: Iterable[UserId]) -> dict[UserId, Presence]:
+    """Tell who is here, however many; while presence is away nobody is known to be."""
+    found: dict[UserId, Presence] = {}
     try:
-        found = await world.presence.presence_of(asked) if asked else {}
+        for some in batches(user_ids):
+            found |= await world.presence.presence_of(some)
     except Unavailable:
-        return frozenset()
-    return frozenset(user_id for user_id, presence in found.items() if presence.status != "offline")
+        return {}
+    return found
+
+
+def batches(user_ids: Iterable[UserId]) -> Iterator[Sequence[UserId]]:
+    """Give users in numbers that presence can be asked about at once, each of them once."""
+    wanted = sorted(set(user_ids))
+    for start in range(0, len(wanted), MAX_USERS):
+        yield wanted[start : start + MAX_USERS]
 
 
 async def authors_of(world: World, messages: Sequence[Message]) -> Mapping[UserId, Person]:
     """Tell who wrote messages; while presence is away, by the names that the messages have."""
     try:
-        return await world.people(message.sender_id for message in messages)
+        return await people_of(world, (message.sender_id for message in messages))
     except Unavailable:
         return {message.sender_id: Person(user_id=message.sender_id, name=message.sender_name) for message in messages}
+
+
+def is_here(presence: Presence | None) -> bool:
+    """Tell whether somebody is here, as others see it."""
+    return presence is not None and presence.status != "offline"
 
 
 def moment(at: datetime | None) -> str | None:

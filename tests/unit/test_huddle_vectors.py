@@ -25,6 +25,7 @@ from gateway.dialects.base import (
 )
 from gateway.dialects.huddle import HuddleDialect
 from gateway.dialects.huddle_reading import decode
+from gateway.dialects.huddle_views import batches, shown_user_id
 from gateway.disconnects import Disconnect
 from shared.commands import MessageType, SendMessage, SetTyping, Stage
 from shared.errors import ErrorBody, RateLimited
@@ -41,7 +42,7 @@ from shared.events import (
 )
 from shared.history_api import MessagePlace
 from shared.ids import ConversationId, DeviceId, MessageId, UserId
-from shared.presence_api import Presence, Profile
+from shared.presence_api import MAX_USERS, Presence, Profile
 from tests.fakes.clock import START
 from tests.fakes.messages import ALICE, BOB, ROOM, became, conversation, message, reacted, stored
 from tests.fakes.socket_world import FakeSocketWorld
@@ -184,6 +185,41 @@ async def test_a_message_is_written_while_presence_is_away() -> None:
     around.presence.down = True
     [frame] = await rendered(dialect(), stored(1), around)
     assert frame["data"]["author"]["username"] == "Alice"
+
+
+async def test_what_takes_names_does_not_hold_up_messages_while_presence_is_away() -> None:
+    around, huddle = world(), dialect()
+    assert await carried_out({"type": "join_channel", "channel_id": 1}, around, huddle) == []
+    around.presence.down = True
+    [came] = await rendered(huddle, Presence(user_id=BOB, status="online", devices=1), around)
+    assert (came["type"], came["data"]["username"]) == ("user_online", "bob")
+    assert await rendered(huddle, EVENTS["typing"], around) == []
+    assert await rendered(huddle, became(9, ConversationChange.MEMBER_ADDED, UserId("carol")), around) == []
+
+
+async def test_members_who_join_and_leave_a_channel_that_is_shown_are_told() -> None:
+    around, huddle = world(), dialect()
+    await carried_out({"type": "join_channel", "channel_id": 1}, around, huddle)
+    around.presence.here[ALICE] = Presence(user_id=ALICE, status="away")
+    [joined] = await rendered(huddle, became(8, ConversationChange.MEMBER_ADDED, ALICE), around)
+    assert (joined["type"], joined["data"]["action"], joined["channel_id"]) == ("user_online", "join_channel", 1)
+    [left] = await rendered(huddle, became(9, ConversationChange.MEMBER_REMOVED, ALICE), around)
+    assert (left["type"], left["data"]["action"], left["user_id"]) == ("user_offline", "leave_channel", "alice")
+
+
+def test_users_are_asked_about_in_numbers_that_presence_takes() -> None:
+    crowd = [UserId(f"user-{number:04}") for number in range(2 * MAX_USERS + 1)]
+    asked = list(batches([*crowd, *crowd]))
+    assert [len(some) for some in asked] == [MAX_USERS, MAX_USERS, 1]
+    assert [user_id for some in asked for user_id in some] == crowd
+
+
+@pytest.mark.parametrize(
+    ("user_id", "shown"),
+    [("7", 7), ("007", "007"), ("9007199254740993", "9007199254740993"), ("bob", "bob"), ("٣", "٣")],
+)
+def test_a_user_id_is_an_integer_where_that_gives_it_back(user_id: str, shown: object) -> None:
+    assert shown_user_id(UserId(user_id)) == shown
 
 
 def test_the_server_says() -> None:

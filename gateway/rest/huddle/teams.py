@@ -16,7 +16,7 @@ from gateway.rest.huddle.views import Said, member_views, team_view
 from gateway.rest.worlds import ThatWorld
 from shared.commands import ConversationKind, JoinRule, Role
 from shared.errors import NotFound
-from shared.history_api import Conversation, Member
+from shared.history_api import MAX_PAGE, Conversation, Member
 from shared.http import StructResponse
 from shared.ids import UserId
 
@@ -89,12 +89,9 @@ async def delete_team(conversation_id: ConversationPath, world: ThatWorld) -> Re
 
 
 async def invite(conversation_id: ConversationPath, wish: InviteWish, world: ThatWorld) -> Response:
-    """Let the user of an account in."""
+    """Let the user of an account in, at once."""
     found = await rooms.room(world, conversation_id, team=True)
-    login = await world.presence.login(wish.email)
-    if login is None:
-        raise NotFound("There is no account of that email.", email=wish.email)
-    return await _let_in(world, found, login.user_id, wish.role, status_code=201)
+    return await _let_in(world, found, await _invited(world, wish.email), wish.role, status_code=201)
 
 
 async def join_team(conversation_id: ConversationPath, world: ThatWorld) -> Response:
@@ -149,6 +146,18 @@ async def remove_member(conversation_id: ConversationPath, user_id: UserPath, wo
 
 async def _teams(world: World) -> list[Conversation]:
     return [each for each in await rooms.rooms_of(world) if each.kind is ConversationKind.SPACE]
+
+
+async def _invited(world: World, name: str) -> UserId:
+    """Find a user by the email or username of their account, or by the username of their profile. Raises: NotFound."""
+    login = await world.presence.login(name)
+    if login is not None:
+        return login.user_id
+    page = await world.presence.search(name, limit=MAX_PAGE, cursor=None)
+    for profile in page.users:
+        if (profile.username or "").casefold() == name.casefold():
+            return profile.user_id
+    raise NotFound("There is no account of that email.", email=name)
 
 
 async def _let_in(

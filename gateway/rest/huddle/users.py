@@ -3,14 +3,14 @@
 import msgspec
 from fastapi import APIRouter, Response
 
-from gateway.dialects.huddle_views import ShownId
+from gateway.dialects.huddle_views import ShownId, presence_among
 from gateway.dialects.world import World
 from gateway.rest.fields import UserPath
 from gateway.rest.huddle.errors import HuddleRoute
 from gateway.rest.huddle.fields import Limit, SearchText, UserPatch
 from gateway.rest.huddle.views import UserView, user_view, user_views
 from gateway.rest.worlds import ThatWorld
-from shared.errors import Forbidden, NotFound, Unavailable
+from shared.errors import Forbidden, NotFound
 from shared.http import StructResponse
 from shared.ids import UserId
 from shared.presence_api import ProfileChange
@@ -73,10 +73,7 @@ async def _user(world: World, user_id: UserId) -> UserView:
     profiles = await world.presence.profiles([user_id])
     if user_id not in profiles:
         raise NotFound("There is no such user.", user_id=user_id)
-    try:
-        here = await world.presence.presence_of([user_id])
-    except Unavailable:
-        here = {}
+    here = await presence_among(world, [user_id])
     login = await world.presence.login_of(user_id) if user_id == world.caller.user_id else None
     return user_view(user_id, profiles[user_id], here.get(user_id), None if login is None else login.email)
 

@@ -4,11 +4,23 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from gateway.dialects.huddle_views import Marks, MessageView, ShownId, message_views, moment, own_part, shown_user_id
+from gateway.dialects.huddle_views import (
+    Marks,
+    MessageView,
+    ShownId,
+    batches,
+    is_here,
+    message_views,
+    moment,
+    own_part,
+    people_of,
+    presence_among,
+    shown_user_id,
+)
 from gateway.dialects.world import World
 from shared.clock import rfc3339
 from shared.commands import ConversationKind, JoinRule
-from shared.errors import Forbidden, NotFound, Unavailable
+from shared.errors import Forbidden, NotFound
 from shared.history_api import Conversation, Member
 from shared.ids import ConversationId, UserId
 from shared.presence_api import Presence, Profile
@@ -84,13 +96,12 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def user_views(world: World, user_ids: Collection[UserId]) -> Mapping[UserId, UserView]:
-    """Show users, at most 500; one without a profile is known by the id. Raises: Unavailable."""
-    asked = sorted(set(user_ids))
-    if not asked:
-        return {}
-    profiles = await world.presence.profiles(asked)
-    here = await _presences(world, asked)
-    return {user_id: user_view(user_id, profiles.get(user_id), here.get(user_id)) for user_id in asked}
+    """Show users; one without a profile is known by the id. Raises: Unavailable."""
+    profiles: dict[UserId, Profile] = {}
+    for some in batches(user_ids):
+        profiles |= await world.presence.profiles(some)
+    here = await presence_among(world, user_ids)
+    return {user_id: user_view(user_id, profiles.get(user_id), here.get(user_id)) for user_id in user_ids}
 
 
 def user_view(
@@ -107,7 +118,7 @@ def user_view(
         bio=None if profile is None else profile.bio,
         timezone=None if profile is None else profile.time_zone,
         is_active=True,
-        is_online=presence is not None and presence.status != "offline",
+        is_online=is_here(presence),
         last_seen=None if presence is None else moment(presence.last_seen),
         created_at=None if profile is None else rfc3339(profile.created_at),
     )
@@ -116,7 +127,7 @@ def user_view(
 async def channel_views(world: World, conversations: Sequence[Conversation]) -> list[ChannelView]:
     """Show channels to one who is in them or may join them. Raises: Unavailable."""
     peers = {found.id: peer for found in conversations if (peer := _peer(found, world.caller.user_id)) is not None}
-    people = await world.people(peers.values())
+    people = await people_of(world, peers.values())
     teams = await _numbers(world, {found.parent_id for found in conversations if found.parent_id is not None})
     last = [found.last_message for found in conversations if found.last_message is not None]
     shown = dict(zip((message.id for message in last), await message_views(world, last), strict=True))
@@ -208,11 +219,3 @@ async def _numbers(world: World, conversation_ids: Collection[ConversationId]) -
         except (NotFound, Forbidden):
             continue
     return numbers
-
-
-async def _presences(world: World, user_ids: Sequence[UserId]) -> Mapping[UserId, Presence]:
-    """Tell who is here; while presence cannot say it, nobody is known to be."""
-    try:
-        return await world.presence.presence_of(user_ids)
-    except Unavailable:
-        return {}
