@@ -83,9 +83,9 @@ async def test_receipts_and_typing_cross_the_wires(stack: Stack) -> None:
         await town.device.say(to_agent, "are you there?")
         pushed = await town.agent.frame(lambda frame: frame.get("text") == "are you there?")
         assert (pushed["from_user_id"], pushed["session_id"]) in ((101, to_agent.id), (101, to_agent.session))
+        await town.device.frame(lambda frame: frame["type"] == "receipt" and frame["status"] == "delivered")
         assert town.agent.client is not None
         await asyncio.to_thread(town.agent.client.send_message_read, int(pushed["id"]), int(AGENT))
-        await town.device.frame(lambda frame: frame["type"] == "receipt" and frame["status"] == "delivered")
         await town.device.frame(lambda frame: frame["type"] == "receipt" and frame["status"] == "read")
         await town.agent.say(to_web, "a web page acknowledges nothing")
         await town.agent.frame(lambda frame: frame["type"] == "message_status" and frame["status"] == "delivered")
