@@ -106,8 +106,8 @@ class Receipts:
             return
         page = await world.history.messages(self._user_id, conversation_id, before=None, after=None, limit=MAX_PAGE)
         others = [mark for mark in page.watermarks if mark.user_id != self._user_id]
-        followed.delivered = {mark.user_id: _reached(mark, Stage.DELIVERED) for mark in others}
-        followed.read = {mark.user_id: _reached(mark, Stage.READ) for mark in others}
+        followed.delivered = {mark.user_id: reached(mark, Stage.DELIVERED) for mark in others}
+        followed.read = {mark.user_id: reached(mark, Stage.READ) for mark in others}
         if not followed.learnt_to:
             pushed, first = followed.own, min(followed.own, default=None)
             earlier = [each for each in page.messages if first is None or each.seq < first]
@@ -131,7 +131,7 @@ class Receipts:
 
     async def _told(self, world: World, own: Sequence[Message], stage: Stage, others: Sequence[Watermark]) -> int:
         """Count how many of these had come so far by `since`: the session before has told of them."""
-        marks = [(_reached(mark, stage), _moved_at(mark, stage)) for mark in others]
+        marks = [(reached(mark, stage), _moved_at(mark, stage)) for mark in others]
         behind = [each for each in own if all(seq >= each.seq for seq, _ in marks)] if marks else []
         if all(at is None or at <= self._since for _, at in marks):
             return len(behind)
@@ -172,7 +172,7 @@ class Receipts:
         return followed
 
 
-def _reached(mark: Watermark, stage: Stage) -> int:
+def reached(mark: Watermark, stage: Stage) -> int:
     """Tell how far a member has come; what is read counts as delivered."""
     return mark.read_seq if stage is Stage.READ else max(mark.delivered_seq, mark.read_seq)
 

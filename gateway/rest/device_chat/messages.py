@@ -10,6 +10,7 @@ from gateway.dialects.devices_names import Addressed, find_recipient, find_sessi
 from gateway.dialects.devices_reading import received
 from gateway.dialects.devices_views import DeviceMessage, device_message
 from gateway.dialects.pairs import pair_name
+from gateway.dialects.receipts import reached
 from gateway.dialects.world import World
 from gateway.rest.device_chat.bodies import MAX_CLIENT_ID_CHARS, ListWish, MarkedAs, SendWish, StatusWish
 from gateway.rest.device_chat.views import MessagesView, SentView, UpdatedView
@@ -75,9 +76,9 @@ async def mark(world: World, wish: StatusWish) -> UpdatedView:
     for conversation_id, seqs in by_conversation.items():
         assert stage is not None
         conversation = await world.history.conversation(world.caller.user_id, conversation_id)
-        reached = _reached(_own_mark(conversation.watermarks, world.caller.user_id), stage)
-        if conversation.role is not None and max(seqs) > reached:
-            updated += sum(seq > reached for seq in seqs)
+        so_far = reached(_own_mark(conversation.watermarks, world.caller.user_id), stage)
+        if conversation.role is not None and max(seqs) > so_far:
+            updated += sum(seq > so_far for seq in seqs)
             await world.settle(_acknowledge(world, conversation_id, stage, max(seqs)))
     return UpdatedView(updated_count=updated, status=wish.status)
 
@@ -266,8 +267,3 @@ def _acknowledge(world: World, conversation_id: ConversationId, stage: Stage, se
 
 def _own_mark(marks: Sequence[Watermark], user_id: UserId) -> Watermark:
     return next((mark for mark in marks if mark.user_id == user_id), Watermark(user_id=user_id))
-
-
-def _reached(mark: Watermark, stage: Stage) -> int:
-    """Tell how far a reader has come; what is read has been delivered."""
-    return mark.read_seq if stage is Stage.READ else max(mark.delivered_seq, mark.read_seq)
