@@ -124,7 +124,7 @@ class FlutterDialect:
             case frames.Ping():
                 return Reply(answered(asked, {}, now=self._now()))
             case frames.Enter(payload=payload):
-                return Request(self._hello(payload, asked), asked.reply_to)
+                return self._enter(payload, asked)
         if self._caller is None:
             refusal = Unauthenticated("Enter first, with a token.").body()
             return Reply(refused(asked, refusal, now=self._now()))
@@ -141,30 +141,34 @@ class FlutterDialect:
                 return self._typing(typing, asked, self._caller)
         assert_never(message)
 
-    def _hello(self, entrance: frames.Entrance, asked: Asked) -> Hello:
+    def _enter(self, entrance: frames.Entrance, asked: Asked) -> Request:
         user, extra = entrance.user or frames.User(), entrance.extra or frames.Extra()
-        claims = UserId(str(user.id)) if user.id not in (None, "") else None
         token = entrance.token or self._token
-        if self._caller is not None:
-            self._check_again(token, claims)
         if token is None:
             raise BadFrame(Unauthenticated("A token is needed."), reply_to=asked.reply_to)
-        self._token = token
-        platform = extra.pt or ""
         device = DeviceInfo(
             id=DeviceId(extra.device_id or self.name),
             name=user.name or "",
             type="mobile",
-            platform=platform,
+            platform=extra.pt or "",
             app_version="" if extra.v is None else str(extra.v),
         )
-        return Hello(token=token, claims=claims, device=device, echo=False)
+        claims = UserId(str(user.id)) if user.id not in (None, "") else None
+        hello = Hello(token=token, claims=claims, device=device, echo=False)
+        if self._caller is None:
+            self._token = token
+            return Request(hello, asked.reply_to)
+        if claims not in (None, self._caller.user_id):
+            raise Forbidden("Somebody else has entered on this connection: connect again.")
+        return Request(Errand(partial(self._enter_again, hello, asked)), asked.reply_to)
 
-    def _check_again(self, token: str | None, claims: UserId | None) -> None:
-        """Let only the same user enter again on a connection. Raises: Forbidden."""
-        assert self._caller is not None
-        if token != self._token or claims not in (None, self._caller.user_id):
-            raise Forbidden("Somebody has entered on this connection already: connect again.")
+    async def _enter_again(self, hello: Hello, asked: Asked, world: SocketWorld) -> Sequence[Request | Reply]:
+        """Let the same user enter again, with another token too. Raises: Unauthenticated, Forbidden, Unavailable."""
+        assert hello.token is not None
+        if hello.token != self._token:
+            await world.check_token(hello.token)
+            self._token = hello.token
+        return (Request(hello, asked.reply_to),)
 
     def _send(self, sent: frames.Sent, asked: Asked, caller: Caller) -> Request:
         check_sender(sent, caller)

@@ -14,10 +14,16 @@ from msgspec.structs import replace
 
 from gateway.dialects.base import BadFrame, Caller, Reply, Request
 from gateway.dialects.flutter import FlutterDialect
+from gateway.dialects.flutter_errands import Errands
+from gateway.dialects.flutter_frames import Page
+from gateway.dialects.flutter_reading import Asked
 from gateway.dialects.flutter_writing import message_view
-from shared.ids import DeviceId
+from shared.errors import NotFound
+from shared.history_api import MessagePage
+from shared.ids import DeviceId, direct_conversation_id
 from tests.fakes.clock import START
-from tests.fakes.messages import ALICE, message
+from tests.fakes.messages import ALICE, BOB, message
+from tests.fakes.world import FakeWorld
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent.parent / "vectors/flutter/receive.json").read_text())
 KNOWN = [vector["message"] for vector in VECTORS.values() if isinstance(vector.get("message"), dict)]
@@ -134,3 +140,20 @@ def test_any_metadata_is_shown(metadata: Any) -> None:
         return
     shown = message_view(replace(message(1, content="hi"), metadata=msgspec.Raw(text)), "bob")
     assert shown.content == "hi"
+
+
+async def test_the_page_before_is_asked_for_without_a_search() -> None:
+    world = FakeWorld(ALICE)
+    oldest = replace(
+        message(5, room=direct_conversation_id(ALICE, BOB)),
+        metadata=msgspec.Raw(b'{"flutter":{"mType":-1}}'),
+        client_id="6f3c1e00e2c511eb8d1900505612ab34",
+    )
+    world.history.page = MessagePage(messages=(oldest,), watermarks=(), has_more=True)
+    errands = Errands(lambda: START, lambda: "new-id")
+    await errands.page(Page(tid="bob", cType=1, limit=1), Asked(type="cs_gcds"), world)
+    world.history.page = MessagePage(messages=(), watermarks=(), has_more=False)
+    before = Page(tid="bob", cType=1, limit=1, before=oldest.client_id)
+    assert await errands.page(before, Asked(type="cs_gcds"), world)
+    with pytest.raises(NotFound):
+        await Errands(lambda: START, lambda: "new-id").page(before, Asked(type="cs_gcds"), world)
