@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
+from unicodedata import category
 
 import msgspec
 from msgspec.structs import replace
@@ -60,6 +61,7 @@ DEFAULT_TYPE = "client"
 DEFAULT_PLATFORM = "unknown"
 
 _ID = re.compile(ID_PATTERN)
+_NOT_SHOWN = ("Cc", "Cs")  # control characters, halves of characters
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -88,9 +90,9 @@ class DevicesDialect:
         """Read the device id, which a token must speak for. Raises: BadFrame."""
         try:
             device_id = device_named(upgrade.path.get("device_id", ""))
-            name, type_, platform = (_label(upgrade, key) for key in ("name", "type", "platform"))
         except Invalid as error:
             raise BadFrame(error) from error
+        name, type_, platform = (_label(upgrade, key) for key in ("name", "type", "platform"))
         device = DeviceInfo(
             id=DeviceId(device_id),
             name=name_of(device_id, name),
@@ -220,11 +222,9 @@ class DevicesDialect:
 
 
 def _label(upgrade: Upgrade, key: str) -> str:
-    """Read what a client says of its device. Raises: Invalid."""
-    label = upgrade.query.get(key, "").strip()
-    if len(label) > MAX_NAME_CHARS or not label.isprintable():
-        raise Invalid(f"The {key} is at most {MAX_NAME_CHARS} printable characters.")
-    return label
+    """Read what a client says of its device, as far as it can be shown."""
+    label = "".join(each for each in upgrade.query.get(key, "") if category(each) not in _NOT_SHOWN)
+    return label.strip()[:MAX_NAME_CHARS]
 
 
 def _receipt_frames(told: Sequence[Told]) -> Sequence[Frame]:
