@@ -151,7 +151,7 @@ Errand: TypeAlias = Page | Recall | MatchAgent | AcceptSession | Devices | Kick 
 Question: TypeAlias = Send | Delivered | Read | Typing | Edit | Errand
 Asked: TypeAlias = Register | Heartbeat | Question
 
-_KINDS: dict[str, type[Asked]] = {
+KINDS: dict[str, type[Asked]] = {
     "register": Register,
     "heartbeat": Heartbeat,
     "send_message": Send,
@@ -166,7 +166,7 @@ _KINDS: dict[str, type[Asked]] = {
     "get_devices": Devices,
     "kick_device": Kick,
 }
-_DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()}
+_DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in KINDS.items()}
 
 
 def read(event: Event) -> Asked:

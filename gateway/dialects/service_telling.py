@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime, tzinfo
 
 from gateway.dialects.huddle_views import parent_number, shown_user_id
+from gateway.dialects.own_parts import own_part
 from gateway.dialects.pairs import pair_name
 from gateway.dialects.service_agents import agents
 from gateway.dialects.service_known import Known
-from gateway.dialects.service_sessions import AGENT
+from gateway.dialects.service_sessions import AGENT, WIRE, SessionPart
 from gateway.dialects.service_views import NewMessageView, clock_time, moment, part_of, says_agent
 from gateway.dialects.world import Room, World
 from gateway.views import Progress, progress
@@ -38,7 +39,7 @@ async def shown_message(
     return NewMessageView(
         id=str(message.number),
         session_id=known.name(message.conversation_id),
-        from_=AGENT if await _is_agent(world, message, known) else "user",
+        from_=AGENT if await _is_agent(world, message, room, known) else "user",
         from_user_id=shown_user_id(message.sender_id),
         from_user_name=person.name,
         to_user_id=None if to is None else shown_user_id(to),
@@ -53,11 +54,13 @@ async def shown_message(
     )
 
 
-async def _is_agent(world: World, message: Message, known: Known) -> bool:
-    """Tell whether an agent wrote a message. What it says of itself, anybody can write: the list of agents counts."""
-    if message.sender_id not in known.agents and says_agent(part_of(message)):
+async def _is_agent(world: World, message: Message, room: Room, known: Known) -> bool:
+    """Tell whether an agent wrote a message. What it and its room say, their owners can write: the list counts."""
+    sender_id = message.sender_id
+    said = says_agent(part_of(message)) or own_part(room.metadata, WIRE, SessionPart).agent == sender_id
+    if said and sender_id not in known.agents:
         known.agents = await agents(world)
-    return message.sender_id in known.agents
+    return sender_id in known.agents
 
 
 def _recipient(room: Room, sender_id: UserId, caller_id: UserId) -> UserId | None:

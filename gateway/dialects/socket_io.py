@@ -24,6 +24,7 @@ from gateway.dialects.base import (
     Upgrade,
     Welcome,
 )
+from gateway.dialects.reading import UNREADABLE
 from gateway.disconnects import Disconnect
 from shared.errors import ErrorBody, Invalid
 
@@ -88,7 +89,7 @@ def decode(frame: Frame | None) -> Connect | Event:
     if frame is None:
         raise BadFrame(Invalid("Packets are text, not binary."), unreadable=True)
     if frame.startswith("0"):
-        return _CONNECT.decode(frame[1:])  # our own words
+        return _connect(frame)
     found = _EVENT.fullmatch(frame)
     if found is None:
         binary = _BINARY_EVENT.match(frame)
@@ -98,9 +99,17 @@ def decode(frame: Frame | None) -> Connect | Event:
     try:
         arguments = _ARGUMENTS.decode(found["data"])
         name = _NAME.decode(arguments[0]) if arguments else ""
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadFrame(Invalid(f"The event cannot be read: {error}"), reply_to=ack, unreadable=True) from error
     return Event(name, arguments[1] if len(arguments) > 1 else _NOTHING, ack)
+
+
+def _connect(frame: Frame) -> Connect:
+    """Read what the transport says; what a client says never gets here."""
+    try:
+        return _CONNECT.decode(frame[1:])
+    except UNREADABLE as error:
+        raise BadFrame(Invalid("This connects to nothing."), unreadable=True) from error
 
 
 class FirstEventDialect:
