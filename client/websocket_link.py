@@ -247,7 +247,7 @@ class Link:
         answer = line.request("send_message", message, timeout_s=self._tuning.answer_timeout)
         code = str(answer.get("code", "refused"))
         if answer.get("success") is not True and code in TRANSIENT:
-            self._pause()
+            self._pause(answer.get("retry_after_ms"))
             return
         self._pauses = 0
         self._queue.remove(queued.client_id)
@@ -261,9 +261,12 @@ class Link:
             self._notify_error(refusal)
         self._note_change()
 
-    def _pause(self) -> None:
+    def _pause(self, retry_after_ms: object) -> None:
+        """Send nothing for as long as the server wishes, or longer each time where it does not say."""
         self._pauses += 1
-        self._paused_until = time.monotonic() + self._backoff_s(self._pauses)
+        wish = retry_after_ms if isinstance(retry_after_ms, int) and retry_after_ms > 0 else None
+        seconds = self._backoff_s(self._pauses) if wish is None else wish / 1000
+        self._paused_until = time.monotonic() + seconds
 
     def _await_next(self, attempts: int) -> None:
         if self._overflowed:  # what was too much is pushed again: when there is room

@@ -301,6 +301,13 @@ def test_a_server_in_passing_trouble_gets_the_messages_later_in_their_order(
     assert server.contents() == ["0", "1", "2"]
 
 
+def test_the_server_may_say_how_long_to_pause(client: WebSocketClient, server: ServiceServer) -> None:
+    client.retry_interval = client.max_retry_interval = 3600
+    server.plans.append({"success": False, "code": "rate_limited", "message": "Slower.", "retry_after_ms": 20})
+    connect(client)
+    assert client.send_message("session-uuid", "Hello").result(PATIENCE_S)["success"] is True
+
+
 def test_a_full_queue_is_an_error_of_the_caller(client: WebSocketClient, server: ServiceServer) -> None:
     client.max_queue_size = 2
     server.plans.append(HOLD_ANSWER)
