@@ -108,12 +108,13 @@ class Receipts:
         others = [mark for mark in page.watermarks if mark.user_id != self._user_id]
         followed.delivered = {mark.user_id: reached(mark, Stage.DELIVERED) for mark in others}
         followed.read = {mark.user_id: reached(mark, Stage.READ) for mark in others}
-        if not followed.learnt_to:
-            pushed, first = followed.own, min(followed.own, default=None)
-            earlier = [each for each in page.messages if first is None or each.seq < first]
-            followed.own = await self._earlier(world, [each for each in earlier if self._is_own(each)], others)
-            followed.own |= pushed
-        followed.learnt_to = max([followed.learnt_to, *(each.seq for each in page.messages)])
+        if not followed.learnt_to and page.messages:
+            own = [each for each in page.messages if self._is_own(each)]
+            first = min(followed.own, default=page.messages[-1].seq + 1)  # of those that this session was pushed
+            earlier = await self._earlier(world, [each for each in own if each.seq < first], others)
+            later = {each.seq: _Own(each.id, each.number) for each in own if each.seq >= first}
+            followed.own = dict(sorted((earlier | later | followed.own).items()))
+            followed.learnt_to = page.messages[-1].seq
         followed.learnt = True
 
     def _is_own(self, message: Message) -> bool:

@@ -128,6 +128,17 @@ async def test_what_was_pushed_in_this_session_is_told_however_much_it_is() -> N
     assert told(own.advanced(advanced(Stage.DELIVERED, 300))) == [(seq, "delivered") for seq in range(1, 301)]
 
 
+async def test_a_message_that_history_has_and_the_session_not_yet_is_followed() -> None:
+    own = Receipts(ALICE, since=LATER)
+    own.sent(message(1), START)
+    await own.learn(ROOM, world(message(1), message(2)), START)
+    assert own.sent(message(2), START) == []
+    own.changed(ROOM)
+    await own.learn(ROOM, world(message(1), message(2), message(3)), START)
+    assert own.sent(message(3), START) == []
+    assert told(own.advanced(advanced(Stage.READ, 3))) == [(1, "read"), (2, "read"), (3, "read")]
+
+
 async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receipts, "MAX_CONVERSATIONS", 2)
     monkeypatch.setattr(receipts, "MAX_OWN", 2)
