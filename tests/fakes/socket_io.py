@@ -39,8 +39,8 @@ async def listening(app: ASGIApp, *, max_read_bytes: int = 1024 * 1024) -> Async
         server.close()
         for connection in list(state.connections):
             connection.shutdown()
-        while state.connections or state.tasks:
-            await asyncio.sleep(0.005)  # noqa: ASYNC110  # uvicorn tells nobody
+        while state.connections or state.tasks:  # noqa: ASYNC110  # uvicorn tells nobody
+            await asyncio.sleep(0.005)
 
 
 class PollingClient:
