@@ -39,10 +39,12 @@ async def test_clients_are_greeted_in_the_words_of_the_wires_that_are_served(wir
 
 
 async def test_without_such_a_wire_there_is_no_socket_io() -> None:
-    async with gateway(wires="devices") as edge:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(edge.app), base_url="http://warren") as client:
-            assert (await client.get("/socket.io/?EIO=4&transport=polling")).status_code == 404
-            assert (await client.post("/api/sessions", json={"user_ids": []})).status_code == 404
+    async with (
+        gateway(wires="devices") as edge,
+        httpx.AsyncClient(transport=httpx.ASGITransport(edge.app), base_url="http://warren") as client,
+    ):
+        assert (await client.get("/socket.io/?EIO=4&transport=polling")).status_code == 404
+        assert (await client.post("/api/sessions", json={"user_ids": []})).status_code == 404
 
 
 async def test_the_first_event_tells_the_wire() -> None:
