@@ -129,6 +129,13 @@ def data(name: str) -> str:
     )
 
 
+@pytest.mark.parametrize("kind", [AllEvents, EnvelopeEvents])
+def test_slow_listeners_are_told_everything_since_they_have_no_word_for_what_is_left_out(
+    kind: type[NativeEvents],
+) -> None:
+    assert not kind.habits.fetches
+
+
 def test_a_reaction_has_no_event() -> None:
     assert made(EnvelopeEvents).render(reacted(2, seq=1)) == []
 
