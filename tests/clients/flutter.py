@@ -158,7 +158,7 @@ class SocketManager:
         data = payload["cov_data"]["data"]
         attrs = data["attrs"]
         type_ = payload["cov_data"]["mType"]
-        assert isinstance(type_, int | float)
+        assert isinstance(type_, int)
         content = {-1: lambda: data["text"], -2: lambda: data["file"]["url"]}.get(type_, lambda: "")()
         is_own = attrs["USER_ID"] == self.database.id
         return {

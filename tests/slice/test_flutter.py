@@ -1,7 +1,8 @@
 """The flutter wire's published client beside native ones, through all four services at once."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -33,10 +34,13 @@ class App:
         self.manager = SocketManager(user, warren.token(user), lambda event, data: self.socket.emit(event, data))
         self.socket: IoSocket
 
-    async def connect(self, **headers: str) -> None:
-        self.socket = IoSocket(self._warren.app(self._via), self._path, "room_id=&room_type=lobby", headers)
+    async def connect(
+        self, query: str = "", auth: Frame | None = None, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        query = f"room_id=&room_type=lobby&{query}"
+        self.socket = IoSocket(self._warren.app(self._via), self._path, query, headers)
         self._warren._tasks.create_task(self.socket.run(), name="socket")
-        await self.socket.open()
+        await self.socket.open(auth)
         await self.pump()  # connect_info: it enters
         await self.pump()  # enter_server, and what waited
 
@@ -315,10 +319,16 @@ async def test_another_conversation_stays_shut(warren: Warren, jack: App) -> Non
     assert ann_hears == []
 
 
-async def test_the_header_or_auth_may_bring_the_token(warren: Warren) -> None:
+@pytest.mark.parametrize("way", ["header", "auth", "query"])
+async def test_the_connection_may_bring_the_token(warren: Warren, way: str) -> None:
     app = App(warren, "jack")
     app.manager.token = ""
-    await app.connect(**{"x-access-token": warren.token("jack")})
+    token = warren.token("jack")
+    await app.connect(
+        query=f"token={token}" if way == "query" else "",
+        auth={"token": token} if way == "auth" else None,
+        headers={"x-access-token": token} if way == "header" else {},
+    )
     assert app.manager.enter_flag
     app.manager.database.close()
 
