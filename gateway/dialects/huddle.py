@@ -29,16 +29,8 @@ from gateway.dialects.huddle_frames import DeletedView, ErrorView, ServerFrame, 
 from gateway.dialects.huddle_joining import enter
 from gateway.dialects.huddle_reading import Asked, Leave, Open, Ping, Say, Type, decode
 from gateway.dialects.huddle_sights import Sight, Sights
-from gateway.dialects.huddle_views import (
-    ShownId,
-    authors_of,
-    channel_number,
-    message_view,
-    parent_number,
-    people_of,
-    shown_user_id,
-    username_of,
-)
+from gateway.dialects.huddle_views import authors_of, message_view, people_of, username_of
+from gateway.dialects.numbers import ShownId, conversation_number, parent_number, shown_user_id
 from gateway.dialects.reading import longer
 from gateway.dialects.world import Person, SocketWorld
 from gateway.disconnects import Disconnect
@@ -149,7 +141,7 @@ class HuddleDialect:
             case MessageEdited(message=message):
                 return Telling(partial(self._message, "message_updated", message))
             case MessageDeleted(message=message):
-                channel_id = channel_number(message)
+                channel_id = conversation_number(message)
                 view = DeletedView(message_id=message.number, channel_id=channel_id)
                 return (self._frame("message_deleted", view, channel_id=channel_id),)
             case TypingChanged():

@@ -4,7 +4,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from gateway.dialects.huddle_views import MAX_INTEGER, ShownId
+from gateway.dialects.numbers import MAX_INTEGER, ShownId
 from shared.ids import Id
 
 Number = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]

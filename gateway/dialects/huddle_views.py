@@ -2,23 +2,23 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from gateway.dialects import own_parts
+from gateway.dialects.numbers import ShownId, conversation_number, parent_number, shown_user_id
 from gateway.dialects.reading import UNREADABLE
 from gateway.dialects.world import Person, World
 from shared.clock import rfc3339
 from shared.commands import MessageType
-from shared.errors import NotFound, Unavailable
+from shared.errors import Unavailable
 from shared.events import Message
-from shared.ids import SEQ_BITS, MessageId, UserId, is_number, message_number
+from shared.ids import UserId
 from shared.presence_api import MAX_USERS, Presence
 
 WIRE = "huddle"  # the key of metadata under which this wire keeps what Warren has no field for
-MAX_INTEGER = 2**53 - 1  # what a JavaScript number holds exactly
 
-ShownId: TypeAlias = int | str
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
@@ -78,18 +78,6 @@ class _Link(msgspec.Struct, frozen=True):
     url: str | None = None
 
 
-def shown_user_id(user_id: UserId) -> ShownId:
-    """Show a decimal id as the integer that clients hold; text that no integer gives back, as 007, stays text."""
-    if is_number(user_id) and str(int(user_id)) == user_id and int(user_id) <= MAX_INTEGER:
-        return int(user_id)
-    return user_id
-
-
-def channel_number(message: Message) -> int:
-    """Give the number of the conversation that a message is in."""
-    return message.number >> SEQ_BITS
-
-
 def username_of(person: Person) -> str:
     """Name a person shortly; one without a username by the name."""
     return person.username or person.name
@@ -97,11 +85,7 @@ def username_of(person: Person) -> str:
 
 def own_part(metadata: msgspec.Raw, kind: type[StructT]) -> StructT:
     """Read what this wire keeps in some metadata; of what others wrote there, whatever it is, nothing."""
-    try:
-        parts = msgspec.json.decode(metadata, type=dict[str, msgspec.Raw])
-        return msgspec.json.decode(parts[WIRE], type=kind) if WIRE in parts else kind()
-    except UNREADABLE:
-        return kind()
+    return own_parts.own_part(metadata, WIRE, kind)
 
 
 def author_view(person: Person, *, is_online: bool) -> AuthorView:
@@ -125,7 +109,7 @@ def message_view(message: Message, author: Person, parent: int | None, *, is_onl
         is_edited=message.edited_at is not None,
         is_deleted=message.deleted_at is not None,
         author_id=shown_user_id(message.sender_id),
-        channel_id=channel_number(message),
+        channel_id=conversation_number(message),
         parent_id=parent,
         attachment_url=attachment.attachment_url,
         attachment_type=attachment.attachment_type,
@@ -151,19 +135,6 @@ async def message_views(world: World, messages: Sequence[Message]) -> list[Messa
         )
         for message in messages
     ]
-
-
-async def parent_number(world: World, message: Message, known: Mapping[MessageId, int] | None = None) -> int | None:
-    """Give the number of the message that this one replies to; None also where the reader may not see that one."""
-    if message.reply_to is None:
-        return None
-    if known is not None and message.reply_to in known:
-        return known[message.reply_to]
-    try:
-        place = await world.message(message.reply_to)
-    except NotFound:
-        return None
-    return message_number(channel_number(message), place.seq)
 
 
 async def people_of(world: World, user_ids: Iterable[UserId]) -> dict[UserId, Person]:

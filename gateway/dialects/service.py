@@ -28,7 +28,7 @@ from gateway.dialects.base import (
     standard_code,
 )
 from gateway.dialects.finding import is_id
-from gateway.dialects.huddle_views import shown_user_id
+from gateway.dialects.numbers import shown_user_id
 from gateway.dialects.own_parts import own_part
 from gateway.dialects.reading import longer
 from gateway.dialects.receipts import Receipts, Told

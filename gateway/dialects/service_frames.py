@@ -9,11 +9,11 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from gateway.dialects.base import Caller
+from gateway.dialects.numbers import MAX_INTEGER
 from gateway.dialects.reading import UNREADABLE
 from gateway.dialects.socket_io import Event
 from shared.errors import Forbidden, Invalid, InvalidField, UnknownType
 
-MAX_INTEGER = 2**53 - 1
 MAX_LABEL_CHARS = 128
 MAX_PAGE = 200
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
 
-from gateway.dialects.huddle_views import parent_number, shown_user_id
+from gateway.dialects.numbers import parent_number, shown_user_id
 from gateway.dialects.own_parts import own_part
 from gateway.dialects.pairs import pair_name
 from gateway.dialects.service_agents import agents

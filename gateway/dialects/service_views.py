@@ -5,7 +5,7 @@ from datetime import datetime, tzinfo
 
 import msgspec
 
-from gateway.dialects.huddle_views import ShownId, shown_user_id
+from gateway.dialects.numbers import ShownId, shown_user_id
 from gateway.dialects.own_parts import own_part, with_part
 from gateway.dialects.service_sessions import AGENT, WIRE
 from gateway.dialects.world import Person

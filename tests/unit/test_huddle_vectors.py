@@ -25,7 +25,8 @@ from gateway.dialects.base import (
 )
 from gateway.dialects.huddle import HuddleDialect
 from gateway.dialects.huddle_reading import decode
-from gateway.dialects.huddle_views import batches, shown_user_id
+from gateway.dialects.huddle_views import batches
+from gateway.dialects.numbers import shown_user_id
 from gateway.disconnects import Disconnect
 from shared.commands import MessageType, SendMessage, SetTyping, Stage
 from shared.errors import ErrorBody, RateLimited

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 import msgspec
 from fastapi import APIRouter, Response
 
-from gateway.dialects.huddle_views import MessageView, ShownId, channel_number, message_views
+from gateway.dialects.huddle_views import MessageView, message_views
+from gateway.dialects.numbers import ShownId, conversation_number
 from gateway.dialects.world import World
 from gateway.rest.fields import MessagePath
 from gateway.rest.huddle.errors import HuddleRoute
@@ -127,7 +128,7 @@ def _view(message: Message, view: MessageView, *, is_read: bool) -> Notification
         content=message.content,
         is_read=is_read,
         message_id=message.number,
-        channel_id=channel_number(message),
+        channel_id=conversation_number(message),
         sender_id=view.author_id,
         created_at=view.created_at,
         message=view,

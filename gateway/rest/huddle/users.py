@@ -3,7 +3,8 @@
 import msgspec
 from fastapi import APIRouter, Response
 
-from gateway.dialects.huddle_views import ShownId, presence_among
+from gateway.dialects.huddle_views import presence_among
+from gateway.dialects.numbers import ShownId
 from gateway.dialects.world import World
 from gateway.rest.fields import UserPath
 from gateway.rest.huddle.errors import HuddleRoute

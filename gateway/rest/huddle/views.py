@@ -7,7 +7,6 @@ import msgspec
 from gateway.dialects.huddle_views import (
     Marks,
     MessageView,
-    ShownId,
     batches,
     is_here,
     message_views,
@@ -15,8 +14,8 @@ from gateway.dialects.huddle_views import (
     own_part,
     people_of,
     presence_among,
-    shown_user_id,
 )
+from gateway.dialects.numbers import ShownId, shown_user_id
 from gateway.dialects.world import World
 from shared.clock import rfc3339
 from shared.commands import ConversationKind, JoinRule

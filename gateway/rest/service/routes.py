@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from gateway.dialects.huddle_views import ShownId, shown_user_id
+from gateway.dialects.numbers import ShownId, shown_user_id
 from gateway.dialects.service_sessions import SessionPart, chosen_id, find_session, make_session
 from gateway.dialects.service_views import Success, devices_view
 from gateway.dialects.world import World
