@@ -1,8 +1,9 @@
 """Enter a channel: one that is open is joined, a private one is for its members."""
 
 from gateway.dialects.huddle_composing import channel
+from gateway.dialects.joining import join, visible
 from gateway.dialects.world import World
-from shared.commands import ConversationKind, SetMembers
+from shared.commands import ConversationKind
 from shared.errors import NotAMember, NotFound
 from shared.history_api import Conversation
 from shared.ids import ConversationId
@@ -11,7 +12,7 @@ from shared.ids import ConversationId
 async def enter(world: World, name: str) -> Conversation:
     """Give a channel that the caller is in, or is from now on. Raises: NotFound, NotAMember, Unavailable, Forbidden."""
     conversation_id = await world.conversation(name)
-    conversation = await look_at(world, conversation_id)
+    conversation = await visible(world, conversation_id)
     if conversation.kind is ConversationKind.SPACE:
         raise NotFound("There is no such channel: this is a team.", channel_id=name)
     if conversation.role is None:
@@ -26,26 +27,3 @@ async def visit(world: World, name: str) -> ConversationId:
         return (await channel(world, name)).id
     except NotAMember:
         return (await enter(world, name)).id
-
-
-async def look_at(world: World, conversation_id: ConversationId) -> Conversation:
-    """Give a conversation that the caller is in or may join; then its `role` is None. Raises: NotFound, NotAMember."""
-    user_id = world.caller.user_id
-    try:
-        return await world.history.conversation(user_id, conversation_id)
-    except NotAMember as stranger:
-        try:
-            return await world.history.open_channel(user_id, conversation_id)
-        except NotFound:
-            raise stranger from None
-
-
-async def join(world: World, conversation_id: ConversationId) -> None:
-    """Make the caller a member. Raises: Forbidden, NotAMember (of the team), NotFound, TooLarge, Unavailable."""
-    command = SetMembers(
-        change_id=world.new_message_id(),
-        conversation_id=conversation_id,
-        actor_id=world.caller.user_id,
-        user_ids=(world.caller.user_id,),
-    )
-    await world.alter(command)

@@ -7,8 +7,8 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.content import check_content
-from gateway.dialects.huddle_joining import look_at
 from gateway.dialects.huddle_views import WIRE, Marks, own_part
+from gateway.dialects.joining import visible
 from gateway.dialects.world import World
 from shared.commands import (
     EMPTY_OBJECT,
@@ -42,7 +42,7 @@ async def rooms_of(world: World) -> list[Conversation]:
 
 async def room(world: World, name: str, *, team: bool) -> Conversation:
     """Find a team, or a channel, that the caller is in or may join. Raises: NotFound, NotAMember."""
-    found = await look_at(world, await world.conversation(name))
+    found = await visible(world, await world.conversation(name))
     if (found.kind is ConversationKind.SPACE) is not team:
         raise NotFound(f"There is no such {'team' if team else 'channel'}.", id=name)
     return found

@@ -4,8 +4,8 @@ import msgspec
 from fastapi import APIRouter, Response
 from msgspec.structs import replace
 
-from gateway.dialects.huddle_joining import join
 from gateway.dialects.huddle_views import Marks, own_part
+from gateway.dialects.joining import join
 from gateway.dialects.world import World
 from gateway.rest.fields import ConversationPath, UserPath
 from gateway.rest.huddle import rooms
