@@ -218,7 +218,7 @@ async def test_pages_are_adjacent_and_oldest_first(devices: Devices) -> None:
 async def test_a_message_sent_again_with_its_client_id_is_stored_once(devices: Devices) -> None:
     ann, ben = await devices.connect("phone-ann"), await devices.connect("phone-ben")
     first = await ann.send_message("phone-ben", "hi", metadata={"client_id": "c-1"})
-    again = await ann.send_message("phone-ben", "hi", metadata={"client_id": "c-1"})
+    again = await ann.send_message("phone-ben", "otherwise", metadata={"client_id": "c-1"})
     other = await ann.send_message("phone-ben", "hi")
     assert (again["message_id"], again["created_at"]) == (first["message_id"], first["created_at"])
     assert again["message"] == first["message"]
@@ -226,6 +226,19 @@ async def test_a_message_sent_again_with_its_client_id_is_stored_once(devices: D
     await devices.rest(ann, ben)
     assert [each.id for each in ben.messages] == [first["message_id"], other["message_id"]]
     assert ben.messages[0].metadata == {"client_id": "c-1"}
+
+
+async def test_a_page_is_answered_once_what_is_in_it_counts_as_read(devices: Devices) -> None:
+    ann, ben = devices.app("phone-ann"), devices.app("phone-ben")
+    await ann.send_message("phone-ben", "hi")
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(ben.get_messages(device_id="phone-ann"))
+        await settle()
+        assert not asked.done()
+        await devices.warren.passes(ACKS_S)
+    assert (await ben.get_unread())["total_unread"] == 0
+    async with asyncio.timeout(0.5):  # nothing is new: nothing to wait for
+        await ben.get_messages(device_id="phone-ann")
 
 
 async def test_the_recipient_alone_says_what_became_of_a_message_and_it_never_goes_back(devices: Devices) -> None:
@@ -253,7 +266,11 @@ async def test_a_session_that_is_cleared_is_gone_for_the_caller_until_something_
     assert await ben.get_sessions() == []
     assert await ben.get_messages(device_id="phone-ann") == []
     assert (await ben.get_unread())["total_unread"] == 0
-    assert contents(await ann.get_messages(device_id="phone-ben")) == ["0", "1", "2"]
+    assert [(each.content, each.status.name) for each in await ann.get_messages(device_id="phone-ben")] == [
+        ("0", "delivered"),
+        ("1", "delivered"),
+        ("2", "delivered"),
+    ]
     await ann.send_message("phone-ben", "new")
     await devices.rest(ann, ben)
     [session] = await ben.get_sessions()
@@ -444,6 +461,16 @@ async def test_a_device_may_write_to_itself(devices: Devices) -> None:
     assert contents(screen.shown) == ["note"]
     [session] = await ann.get_sessions()
     assert (session.id, session.participant_ids) == ("phone-ann_phone-ann", ["phone-ann"])
+
+
+async def test_sessions_are_in_the_order_of_their_last_messages(devices: Devices) -> None:
+    alice, ben = await devices.warren.connect("alice"), devices.app("phone-ben")
+    first = await send(alice, "phone-ben", "1", "c1")
+    await devices.warren.passes(1)
+    await devices.app("phone-ann").send_message("phone-ben", "2")
+    await devices.warren.passes(1)
+    await alice.request("edit", message_id=first["message_id"], content="one")
+    assert [each.last_message.content for each in await ben.get_sessions() if each.last_message] == ["2", "one"]
 
 
 async def test_a_deleted_message_is_shown_nowhere(devices: Devices) -> None:

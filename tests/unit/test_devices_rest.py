@@ -67,6 +67,17 @@ async def test_a_device_without_a_token_is_let_in_where_devices_are_open_alone(i
             assert reached if is_open else code(response) == (401, "unauthenticated"), path
 
 
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_nobody_at_all_may_see_who_is_there_where_devices_are_open_and_nothing_else(is_open: bool) -> None:
+    async with devices(open_devices=str(is_open)) as edge:
+        for method, path in ROUTES:
+            response = await ask(edge, method, path, body_of(path))
+            if is_open and path in ("/api/messages/online", "/api/sync/devices"):
+                assert response.status_code == 200
+            else:
+                assert code(response) == (401, "unauthenticated"), path
+
+
 async def test_a_false_token_is_refused_where_devices_are_open_too() -> None:
     async with devices() as edge:
         for method, path in ROUTES:

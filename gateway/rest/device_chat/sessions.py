@@ -8,7 +8,7 @@ from gateway.dialects.devices_names import find_session, in_room, name_of, names
 from gateway.dialects.devices_views import DeviceMessage, device_message
 from gateway.dialects.world import World
 from gateway.known import room_of
-from gateway.rest.device_chat.messages import marks_for, read_up_to, visible_messages
+from gateway.rest.device_chat.messages import marks_for, visible_messages
 from gateway.rest.device_chat.views import ClearedView, SessionsView, SessionView, UnreadView
 from shared.clock import rfc3339
 from shared.commands import ConversationKind, DeleteMessage, DeleteScope
@@ -67,10 +67,12 @@ async def unread(world: World) -> UnreadView:
 
 
 async def clear(world: World, name: str) -> ClearedView:
-    """Delete a session's messages for the caller alone. Raises: NotFound, NotAMember, Unavailable."""
+    """Delete a session's messages for the caller alone; what was unread is gone unread.
+
+    Raises: NotFound, NotAMember, Unavailable.
+    """
     conversation_id, _ = await find_session(world, name)
     page = await visible_messages(world, conversation_id, before=None, after=None, limit=MAX_PAGE)
-    await read_up_to(world, conversation_id, page.messages, page.watermarks)
     deleted = 0
     while page.messages and deleted < MAX_CLEARED:
         for start in range(0, len(page.messages), CLEARED_AT_ONCE):
