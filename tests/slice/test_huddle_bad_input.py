@@ -50,6 +50,7 @@ BODIES = [
     ("POST", "/messages/channel/99/mark-read", {"last_read_message_id": 1}, 404),
     ("POST", "/channels", {}, 422),
     ("POST", "/channels", {"name": " "}, 422),
+    ("POST", "/channels", {"type": "direct"}, 422),
     ("POST", "/channels", {"name": "x", "type": "secret"}, 422),
     ("POST", "/channels", {"name": "x", "team_id": 99}, 404),
     ("POST", "/channels", {"name": "x", "description": "x" * 5000}, 422),

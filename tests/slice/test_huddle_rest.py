@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from tests.fakes.clock import settle
@@ -169,6 +170,29 @@ async def test_who_registers_is_invited_by_email_and_chats(warren: Warren) -> No
     assert (message["author"]["username"], message["author_id"]) == ("dora", invited["user_id"])
     alice.store.show(general)
     assert await alice.shown() == ["hello"]
+
+
+async def test_a_channel_user_opens_a_direct_channel_with_a_native_one(warren: Warren) -> None:
+    alice, bob = await app(warren, "1"), await warren.connect("bob")
+    made = [await alice.call("POST", "/channels", {"type": "direct", "user_id": "bob"}) for _ in range(2)]
+    assert made[0]["id"] == made[1]["id"]
+    assert (made[0]["type"], made[0]["name"]) == ("direct", "Bob")
+    alice.store.show(made[0]["id"])
+    await alice.send("hi")
+    assert (await bob.next("message"))["content"] == "hi"
+    alice.service.join_channel(made[0]["id"])
+    await alice.shown()
+    assert alice.store.online == {"bob": made[0]["id"]}
+
+
+async def test_a_path_that_ends_with_a_slash_is_found(warren: Warren) -> None:
+    public = warren.processes["gw-1"].service.public
+    assert public is not None
+    headers = {"Authorization": f"Bearer {warren.token('1')}"}
+    transport = httpx.ASGITransport(public.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://warren", headers=headers) as client:
+        response = await client.post("/api/v1/teams/", json={"name": "Team"}, follow_redirects=True)
+    assert (response.status_code, response.json()["name"]) == (201, "Team")
 
 
 async def test_a_message_sent_again_under_its_client_id_is_stored_once(warren: Warren) -> None:

@@ -14,6 +14,7 @@ from gateway.rest.huddle.fields import ChannelPatch, ChannelWish, MemberWish, Na
 from gateway.rest.huddle.views import Said, channel_views, member_views
 from gateway.rest.worlds import ThatWorld
 from shared.commands import ConversationKind, JoinRule, Role
+from shared.errors import InvalidField
 from shared.history_api import Conversation
 from shared.http import StructResponse
 from shared.ids import UserId
@@ -68,7 +69,13 @@ async def search_channels(conversation_id: ConversationPath, q: SearchText, worl
 
 
 async def make_channel(wish: ChannelWish, world: ThatWorld) -> Response:
-    """Make a channel, in a team or in none."""
+    """Make a channel, in a team or in none; or give the one with another user, which may be there already."""
+    if wish.type == "direct":
+        if wish.user_id is None:
+            raise InvalidField("A direct channel needs the other user.", path="user_id")
+        return await _answer(world, await rooms.direct(world, UserId(wish.user_id)), status_code=201)
+    if wish.name is None:
+        raise InvalidField("A channel needs a name.", path="name")
     made = await rooms.make(
         world,
         ConversationKind.CHANNEL,

@@ -61,13 +61,14 @@ class ReadWish(BaseModel):
 
 
 class ChannelWish(BaseModel):
-    """The channel to make; without a team it is in none."""
+    """The channel to make; without a team it is in none. A direct one names the other user and nothing else."""
 
-    name: Name
+    name: Name | None = None
     description: Description | None = None
-    type: ChannelType = "public"
+    type: ChannelType | Literal["direct"] = "public"
     topic: Description | None = None
     team_id: IdOrNumber | None = None
+    user_id: IdOrNumber | None = None
 
 
 class ChannelPatch(BaseModel):

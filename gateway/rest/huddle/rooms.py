@@ -22,7 +22,7 @@ from shared.commands import (
 )
 from shared.errors import Forbidden, NotFound
 from shared.history_api import MAX_PAGE, Conversation, Member
-from shared.ids import ConversationId, UserId
+from shared.ids import ConversationId, UserId, direct_conversation_id
 
 MAX_LISTED = 1000  # conversations or members in one answer; this wire's lists have no pages
 
@@ -68,6 +68,19 @@ async def make(
         metadata=_marked(EMPTY_OBJECT, replace(marks, creator_id=caller)),
         parent_id=parent_id,
         join=join,
+    )
+    made = await world.create(command)
+    return await world.history.conversation(caller, made.conversation_id)
+
+
+async def direct(world: World, peer: UserId) -> Conversation:
+    """Give the conversation between the caller and another user, made now or before. Raises: Unavailable."""
+    caller = world.caller.user_id
+    command = CreateConversation(
+        conversation_id=direct_conversation_id(caller, peer),
+        kind=ConversationKind.DIRECT,
+        creator_id=caller,
+        member_ids=tuple(sorted({caller, peer})),
     )
     made = await world.create(command)
     return await world.history.conversation(caller, made.conversation_id)
