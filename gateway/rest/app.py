@@ -95,7 +95,9 @@ def build_app(
     app.include_router(sse_router(door=door, callers=callers, services=services, new_id=new_id, named=named))
     for router in _routers(services, history, presence, directory, new_id):
         app.include_router(router)
-    if settings.served("devices"):
+    if settings.sockets.open_devices:
+        log.warning("open_devices", meaning="whoever names a device or user is believed to be it, without a token")
+    if settings.served("devices"):  # before huddle, which has /api/messages/{id}
         app.include_router(_device_chat(settings, services, accounts, identities, hub))
     secret = settings.auth.jwt_secret
     if settings.sockets.dev_tokens and secret is not None:
@@ -136,16 +138,13 @@ def _routers(
 def _device_chat(
     settings: GatewaySettings, services: Services, accounts: Accounts, identities: Identities, hub: Hub
 ) -> APIRouter:
-    is_open = settings.sockets.open_devices
-    if is_open:
-        log.warning("open_devices", meaning="whoever names a device is believed to be it, without a token")
     callers = DeviceCallers(
         identities=identities,
         limiter=services.limiter,
         accounts=accounts,
         hub=hub,
         reach=services.reach,
-        is_open=is_open,
+        is_open=settings.sockets.open_devices,
     )
     return device_chat_router(callers, services.reach.presence)
 

@@ -144,6 +144,13 @@ async def test_whoever_asks_sees_who_is_online_where_devices_are_open() -> None:
         }
 
 
+async def test_no_other_wire_stands_in_the_way() -> None:
+    async with devices(wires="devices,envelope,service,flutter,huddle") as edge:
+        edge.history.down = edge.presence.down = True
+        for method, path in ROUTES:
+            assert (await ask(edge, method, path, body_of(path), X_Device_ID="bob")).status_code in (200, 503), path
+
+
 REFUSED: list[tuple[str, str, object, int, str]] = [
     ("POST", "send", {}, 422, "invalid_field"),
     ("POST", "send", [], 422, "invalid_field"),
