@@ -234,17 +234,17 @@ class EnvelopeDialect:
         return told
 
     def answer(self, answer: Answer, *, reply_to: str) -> Sequence[Frame] | Telling:
-        """Say what is not said by an event: that a status is chosen, and again what a repeated message came to."""
+        """Say what no event says: that a status is chosen, and a message that is a repeat or of a silenced channel."""
         sent = self._sending.pop(reply_to, None)
         match answer:
-            case Stored(message_id=stored) if stored != sent:
-                return Telling(partial(self._stored_before, stored))
+            case Stored(message_id=stored) if stored != sent or self._channels.mutes(answer.conversation_id):
+                return Telling(partial(self._read_again, stored))
             case Done():
                 return (self._frame(SYSTEM, views.DoneView(action=USER_STATUS), reply_to),)
             case _:
                 return ()
 
-    async def _stored_before(self, message_id: MessageId, world: SocketWorld) -> Sequence[Frame]:
+    async def _read_again(self, message_id: MessageId, world: SocketWorld) -> Sequence[Frame]:
         return self._encoded((self._teller.chat(await world.read_message(message_id)),))
 
     def welcome(self, welcome: Welcome) -> Sequence[Frame]:

@@ -147,12 +147,14 @@ async def test_a_member_hears_no_more_of_what_it_unsubscribes_until_it_subscribe
     await done(warren)
     bob.manager.heartbeat()  # its answer is written, "two" is not
     await warren.passes(1)
+    bob.say(plans, "own", "b-1")  # has its answer all the same
+    await done(warren)
     assert [receipt["seq"] for receipt in alice.unread("receipt") if receipt["user_id"] == "bob"] == [1]
     bob.subscribe_to_channel(plans)
     await settle()
     await say(alice, plans, "three")
     await done(warren)
-    assert bob.chats(plans) == ["one", "three"]
+    assert bob.chats(plans) == ["one", "own", "three"]
     assert "bob" in (await rest(warren, "alice", "GET", f"/v1/conversations/{plans}"))["members"]
 
 
@@ -282,6 +284,12 @@ async def test_what_concerns_the_user_outside_of_what_it_looks_at_is_notified(wa
         ("removed", "Plans", plans),
     ]
     assert bob.chats(plans) == ["bob!", "bob?"]
+    bob.subscribe_to_channel(plans)
+    assert await bob.errors() == [("not_a_member", None)]
+    await alice.request("presence", status="dnd")
+    await warren.passes(1)
+    await bob.told(MessageType.USER_STATUS)
+    assert bob.local["user_status_alice"] == "online"  # is not followed any more
 
 
 async def test_edits_and_deletions_come_as_the_message_is_now(warren: Warren) -> None:
