@@ -28,7 +28,7 @@ from gateway.dialects.huddle_reading import decode
 from gateway.dialects.huddle_views import batches
 from gateway.dialects.numbers import shown_user_id
 from gateway.disconnects import Disconnect
-from shared.commands import MessageType, SendMessage, SetTyping, Stage
+from shared.commands import MessageType, Role, SendMessage, SetTyping, Stage
 from shared.errors import ErrorBody, RateLimited
 from shared.events import (
     ConversationChange,
@@ -122,7 +122,7 @@ def dialect() -> HuddleDialect:
 
 def world() -> FakeSocketWorld:
     made = FakeSocketWorld(CALLER)
-    made.history.known[ROOM] = msgspec.structs.replace(conversation(3), member_ids=(ONE, BOB))
+    made.history.known[ROOM] = msgspec.structs.replace(conversation(3), member_ids=(ONE, BOB), role=Role.MEMBER)
     made.history.numbers[1] = ROOM
     place = MessagePlace(message_id=MessageId("parent"), conversation_id=ROOM, seq=9)
     made.history.places = {MessageId("parent"): place, NUMBER + 9: place}
