@@ -131,6 +131,16 @@ class WebSocketClient:
             elif packet != "6":
                 return packet
 
+    async def rest(self) -> list[str]:
+        """Take what comes up to the close frame, what answers nothing apart."""
+        packets: list[str] = []
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    packets.append(str(await self.line.recv()))
+                except websockets.ConnectionClosed:
+                    return [packet for packet in packets if packet not in ("2", "6")]
+
     async def closed(self) -> int | None:
         """Wait for the close frame; gives its code."""
         async with asyncio.timeout(10):
