@@ -27,13 +27,21 @@ from gateway.dialects.base import (
     Wish,
     standard_code,
 )
-from gateway.dialects.finding import is_id
 from gateway.dialects.numbers import shown_user_id
 from gateway.dialects.own_parts import own_part
 from gateway.dialects.reading import longer
 from gateway.dialects.receipts import Receipts, Told
 from gateway.dialects.service_agents import enlist
-from gateway.dialects.service_frames import Asked, DeviceData, Heartbeat, Register, check_signature, read
+from gateway.dialects.service_frames import (
+    Asked,
+    DeviceData,
+    Heartbeat,
+    Reference,
+    Register,
+    check_signature,
+    id_of,
+    read,
+)
 from gateway.dialects.service_known import Known
 from gateway.dialects.service_reading import Reading
 from gateway.dialects.service_sessions import AGENT, WIRE, SessionPart
@@ -58,7 +66,7 @@ from gateway.dialects.service_views import (
 from gateway.dialects.socket_io import Connect, Event, ack_frame, decode, event_frame
 from gateway.dialects.world import SocketWorld
 from gateway.disconnects import Disconnect
-from shared.errors import ErrorBody, ErrorCode, Invalid, TooLarge, Unauthenticated, WarrenError
+from shared.errors import ErrorBody, ErrorCode, TooLarge, Unauthenticated, WarrenError
 from shared.events import (
     ConversationChange,
     ConversationChanged,
@@ -72,7 +80,7 @@ from shared.events import (
     Stored,
     TypingChanged,
 )
-from shared.ids import ConversationId, DeviceId, UserId, is_number
+from shared.ids import ConversationId, DeviceId, UserId
 from shared.position import Position
 
 _TYPES = ("desktop", "mobile", "web")
@@ -101,7 +109,7 @@ class ServiceDialect:
         self._receipts = Receipts(UserId(""), since=self._opened_at)
         self._token: str | None = None
         self._socket_id = ""
-        self._connection_id = ""
+        self._connection_id: Reference = ""
 
     @classmethod
     def make(cls, kit: Kit) -> "ServiceDialect":
@@ -164,11 +172,8 @@ class ServiceDialect:
         return Reading(caller, self._known, new_id=self._kit.new_id, zone=self._kit.zone)
 
     def _hello(self, data: Register) -> Hello:
-        user_id, device_id = str(data.user_id), data.device_id or ""
-        if not (is_id(user_id) or is_number(user_id)):
-            raise Invalid("A user id is 1 to 128 characters of A-Z a-z 0-9 _ . @ : + -.")
-        if device_id and not (is_id(device_id) or is_number(device_id)):
-            raise Invalid("A device id is 1 to 128 characters of A-Z a-z 0-9 _ . @ : + -.")
+        user_id = id_of(data.user_id, "user_id")
+        device_id = id_of(data.device_id, "device_id") if data.device_id else ""
         token = data.token or self._token
         if token is None:
             raise Unauthenticated("A token is needed to register.")
@@ -319,7 +324,7 @@ class ServiceDialect:
     def _user_id(self) -> UserId | None:
         return None if self._caller is None else self._caller.user_id
 
-    def _registered(self, connection_id: str | None) -> RegisteredView:
+    def _registered(self, connection_id: Reference | None) -> RegisteredView:
         return RegisteredView(connection_id=connection_id or self._connection_id, socket_id=self._socket_id)
 
     def _moment(self, at: datetime) -> str:

@@ -9,16 +9,21 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from gateway.dialects.base import Caller
+from gateway.dialects.finding import is_id
 from gateway.dialects.numbers import MAX_INTEGER
 from gateway.dialects.reading import UNREADABLE
 from gateway.dialects.socket_io import Event
 from shared.errors import Forbidden, Invalid, InvalidField, UnknownType
+from shared.ids import is_number
 
 MAX_LABEL_CHARS = 128
 MAX_PAGE = 200
 
 Name: TypeAlias = (
     Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)] | Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+)
+Reference: TypeAlias = (  # of which an empty one counts as none
+    Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)] | Annotated[str, msgspec.Meta(max_length=128)]
 )
 Label = Annotated[str, msgspec.Meta(max_length=MAX_LABEL_CHARS)]
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)]
@@ -52,15 +57,15 @@ class Register(Data, frozen=True, kw_only=True):
     """
 
     user_id: Name
-    connection_id: Label | None = None
-    device_id: Label | None = None
+    connection_id: Reference | None = None
+    device_id: Reference | None = None
     device_info: DeviceData | None = None
 
 
 class Heartbeat(Data, frozen=True, kw_only=True):
     """Say that one is there."""
 
-    connection_id: Label | None = None
+    connection_id: Reference | None = None
 
 
 class Send(Data, frozen=True, kw_only=True):
@@ -77,10 +82,10 @@ class Send(Data, frozen=True, kw_only=True):
     message: str
     role: Label | None = None
     message_type: Label | None = None
-    reply_to_message_id: Name | None = None
-    to_user_id: Name | None = None
-    client_id: Name | None = None
-    msg_id: Name | None = None
+    reply_to_message_id: Reference | None = None
+    to_user_id: Reference | None = None
+    client_id: Reference | None = None
+    msg_id: Reference | None = None
 
 
 class Delivered(Data, frozen=True, kw_only=True):
@@ -144,7 +149,7 @@ class Devices(Data, frozen=True, kw_only=True):
 class Kick(Data, frozen=True, kw_only=True):
     """Sign a device of one's own out."""
 
-    device_id: Label
+    device_id: Name
 
 
 Errand: TypeAlias = Page | Recall | MatchAgent | AcceptSession | Devices | Kick  # what always takes questions
@@ -179,6 +184,14 @@ def read(event: Event) -> Asked:
         return decoder.decode(b"{}" if data == b"null" else data)
     except UNREADABLE as error:
         raise _invalid(error) from error
+
+
+def id_of(name: Name, field: str) -> str:
+    """Give an id or a number as text. Raises: InvalidField, where it can be neither."""
+    text = str(name)
+    if not (is_id(text) or is_number(text)):
+        raise InvalidField(f"An id is 1 to 128 characters of A-Z a-z 0-9 _ . @ : + -: {field}.", path=field)
+    return text
 
 
 def check_signature(data: Data, caller: Caller) -> None:

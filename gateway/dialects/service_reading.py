@@ -112,12 +112,12 @@ class Reading:
         check_content(data.message, EMPTY_OBJECT, None)
         if not data.message and kind is MessageType.TEXT:
             raise InvalidField("A message says something: message.", path="message")
+        to = UserId(frames.id_of(data.to_user_id, "to_user_id")) if data.to_user_id else None
         place = self._known.place(data.session_id)
-        return _errand(self._open_and_send, data, ack) if place is None else self._message(data, place)
+        return Errand(partial(self._open_and_send, data, to, ack)) if place is None else self._message(data, place)
 
-    async def _open_and_send(self, data: frames.Send, ack: str, world: SocketWorld) -> Answered:
-        to = None if data.to_user_id is None else UserId(str(data.to_user_id))
-        place = await open_session(world, str(data.session_id), to)
+    async def _open_and_send(self, data: frames.Send, to: UserId | None, ack: str, world: SocketWorld) -> Answered:
+        place = self._known.place(data.session_id) or await open_session(world, str(data.session_id), to)
         self._known.found(data.session_id, place)
         message = self._message(data, place)
         if message.reply_to is not None:
@@ -145,7 +145,7 @@ class Reading:
             type=kind,
             content=data.message,
             metadata=message_metadata(part),
-            reply_to=MessageId(str(data.reply_to_message_id)) if data.reply_to_message_id else None,
+            reply_to=_message_id(data.reply_to_message_id, "reply_to_message_id") if data.reply_to_message_id else None,
         )
 
     def _receipt(self, name: frames.Name, stage: Stage, ack: str) -> Acknowledge | Errand:
@@ -154,8 +154,10 @@ class Reading:
         if pushed is not None:
             return Acknowledge(conversation_id=pushed[0], user_id=user_id, stage=stage, seq=pushed[1])
 
+        message_id = _message_id(name)
+
         async def run(world: SocketWorld) -> Answered:
-            place = await world.message(str(name))
+            place = await world.message(message_id)
             told = Acknowledge(conversation_id=place.conversation_id, user_id=user_id, stage=stage, seq=place.seq)
             return (Request(told, ack),)
 
@@ -171,12 +173,12 @@ class Reading:
             change_id=MessageId(self._new_id()),
             conversation_id=UNPLACED,
             actor_id=self._caller.user_id,
-            message_id=MessageId(str(data.message_id)),
+            message_id=_message_id(data.message_id),
             content=content,
         )
 
     async def _recall(self, data: frames.Recall, ack: str, world: SocketWorld) -> Answered:
-        message = await world.read_message(str(data.message_id))
+        message = await world.read_message(_message_id(data.message_id))
         if message.sender_id != self._caller.user_id:
             raise Forbidden("Only who wrote a message takes it back.")
         recall = DeleteMessage(
@@ -249,12 +251,16 @@ class Reading:
         return _answer(ack, devices_view(devices, self._zone))
 
     async def _kick(self, data: frames.Kick, ack: str, world: SocketWorld) -> Answered:
-        await world.presence.sign_out(self._caller.user_id, DeviceId(data.device_id))
+        await world.presence.sign_out(self._caller.user_id, DeviceId(frames.id_of(data.device_id, "device_id")))
         return _answer(ack, Success())
 
 
 def _errand(run: Doing[DataT], data: DataT, ack: str) -> Errand:
     return Errand(partial(run, data, ack))
+
+
+def _message_id(name: frames.Name, field: str = "message_id") -> MessageId:
+    return MessageId(frames.id_of(name, field))
 
 
 def _answer(ack: str, view: msgspec.Struct) -> Answered:

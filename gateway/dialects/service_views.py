@@ -117,7 +117,7 @@ class Success(msgspec.Struct, frozen=True, kw_only=True):
 class RegisteredView(Success, frozen=True, kw_only=True):
     """The answer to `register`."""
 
-    connection_id: str
+    connection_id: str | int
     socket_id: str
     message: str = REGISTERED
 
