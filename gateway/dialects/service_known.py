@@ -50,7 +50,8 @@ class Known:
         self.agents: frozenset[UserId] = frozenset()
         self._places: _Latest[str, ConversationId] = _Latest(MAX_SESSIONS)
         self._peers: _Latest[ConversationId, UserId] = _Latest(MAX_SESSIONS)
-        self._names: _Latest[ConversationId, Name] = _Latest(MAX_SESSIONS)
+        self._names: _Latest[ConversationId, Name] = _Latest(MAX_SESSIONS)  # the client's own
+        self._called: _Latest[ConversationId, str] = _Latest(MAX_SESSIONS)  # others'
         self._pushed: _Latest[int, ConversationId] = _Latest(MAX_MESSAGES)
         self._sent: _Latest[str, None] = _Latest(MAX_MESSAGES)
         self._late: _Latest[MessageId, str] = _Latest(MAX_MESSAGES)
@@ -59,9 +60,10 @@ class Known:
     # --- sessions
 
     def found(self, name: Name, place: Place) -> None:
-        """Take note of what the client's name of a session means; it is shown by that name from now on."""
+        """Take note of what the client's name of a session means; it is shown by the first of its names."""
         self._places.put(str(name), place.conversation_id)
-        self._names.put(place.conversation_id, name)
+        if place.conversation_id not in self._names:
+            self._names.put(place.conversation_id, name)
         if place.to is not None:
             self._peers.put(place.conversation_id, place.to)
 
@@ -71,13 +73,14 @@ class Known:
         return None if conversation_id is None else Place(conversation_id, self._peers.get(conversation_id))
 
     def called(self, conversation_id: ConversationId, name: str) -> None:
-        """Take note of how others call a session, where the client has no name of its own for it."""
-        if conversation_id not in self._names:
-            self._names.put(conversation_id, name)
+        """Take note of how others call a session, for as long as the client has no name of its own for it."""
+        self._called.put(conversation_id, name)
 
     def name(self, conversation_id: ConversationId) -> Name:
         """Name a session as the client does, or else as who made it."""
         name = self._names.get(conversation_id)
+        if name is None:
+            name = self._called.get(conversation_id)
         return chosen_name(conversation_id) if name is None else name
 
     def left(self, conversation_id: ConversationId) -> None:

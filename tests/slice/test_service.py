@@ -531,3 +531,29 @@ async def test_ten_packets_in_a_row_that_cannot_be_read_close(connect: Connect) 
         alice.socket.send_text("42{}")
     await alice.settle()
     assert await alice.socket.ended() == 3504
+
+
+# --- beside other wires
+
+
+async def test_an_agent_is_one_on_other_wires_too(warren: Warren, connect: Connect) -> None:
+    agent, user = await connect("agent1", agent=True), await connect("user1")
+    await user.say("s1", "help")
+    await agent.ask("accept_session", session_id="s1")
+    native = await warren.connect("agent1")
+    await native.request("send", conversation_id="s1", content="from my phone")
+    [message] = await user.heard("new_message")
+    assert (message["from"], message["text"], message["session_id"]) == ("agent", "from my phone", "s1")
+    assert await agent.texts() == ["help", "from my phone"]
+
+
+async def test_a_native_client_reads_and_is_told_what_this_wire_says(warren: Warren, connect: Connect) -> None:
+    alice, bob = await connect("alice"), await warren.connect("bob")
+    sent = await alice.say("s1", "hi", to_user_id="bob")
+    message = await bob.next("message")
+    assert (message["conversation_id"], message["number"], message["content"]) == ("s1", sent["message_id"], "hi")
+    bob.send_frame("ack", conversation_id="s1", seq=1, stage="read")
+    told = [(each["message_id"], each["status"]) for each in await alice.heard("message_status")]
+    assert told[-1] == (str(sent["message_id"]), "read")
+    await alice.ask("typing", session_id="s1", is_typing=True)
+    assert (await bob.next("typing"))["active"]
