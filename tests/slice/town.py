@@ -171,7 +171,7 @@ class Town:
             case "gateway":
                 await self._lose(GATEWAYS[pick % 2])
             case "delivery" | "history":
-                await self._kill(what, REPLICAS[pick % 2])
+                await self._end(what, REPLICAS[pick % 2], drains=pick // 2 % 2 == 1)
             case "store":
                 self._warren.messages.fail(pick % 3)
             case "lose" | "late" | "repeat":
@@ -187,12 +187,16 @@ class Town:
             self._warren.processes[name].lose_connection()
         self._lost ^= {name}
 
-    async def _kill(self, service: str, replica: str) -> None:
+    async def _end(self, service: str, replica: str, *, drains: bool) -> None:
+        """Kill a process, or let it finish what it has in hand; or start its successor."""
         name = service + replica
         if (service, replica) in self._dead:
             getattr(self._warren, f"start_{service}")(name)
         else:
-            await self._warren.processes[name].kill()
+            process = self._warren.processes[name]
+            if drains:
+                await process.drain()
+            await process.kill()
         self._dead ^= {(service, replica)}
 
     async def rest(self) -> None:
@@ -205,7 +209,7 @@ class Town:
         for name in tuple(self._lost):
             await self._lose(name)
         for service, replica in tuple(self._dead):
-            await self._kill(service, replica)
+            await self._end(service, replica, drains=False)
         self._warren.messages.fail(0)
         await self._make_up()
         await self.passes(12)  # until the last backoff has ended
