@@ -2,8 +2,9 @@
 
 import socket
 from typing import Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.settings import AdminSettings, AuthSettings, BrokerSettings, LogSettings, Mode, ProcessSettings, Settings
@@ -47,6 +48,20 @@ class SocketSettings(Settings):
     )
     rate_burst: int = Field(200, ge=1, description="commands of a user that may come at once, with a rate")
 
+    wires: str = Field(
+        "devices,envelope,service,flutter,huddle",
+        pattern=r"^((devices|envelope|service|flutter|huddle)(,(devices|envelope|service|flutter|huddle))*)?$",
+        description="which wires of other chat systems are served besides our own, with commas",
+    )
+    open_devices: bool = Field(
+        default=False,
+        description="believe who names a device and has no token, on the devices wire; for trusted networks",
+    )
+    accounts: bool | None = Field(
+        None, description="register and log in users at /api/v1/auth; default: in development only"
+    )
+    time_zone: str = Field("UTC", description="of the times that wires show without a zone: an IANA name")
+
     dev_tokens: bool = Field(
         default=False,
         description="mint tokens at POST /api/auth/token for whoever asks; in development only",
@@ -56,6 +71,15 @@ class SocketSettings(Settings):
         pattern=r"^(\*|https?://[^\s,/]+(,https?://[^\s,/]+)*)$",
         description="web pages that may use REST and /sse: origins as https://chat.example, with commas; * for all",
     )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{name!r} is no IANA time zone, as Europe/Berlin is.") from error
+        return name
 
     def origins(self) -> list[str]:
         """Give the origins of the web pages that browsers let in."""
@@ -88,6 +112,24 @@ class GatewaySettings(ProcessSettings):
         if self.sockets.dev_tokens and self.auth.mode is not Mode.DEVELOPMENT:
             raise ValueError("WARREN_GATEWAY_DEV_TOKENS is for WARREN_MODE=development: anybody would be anyone.")
         return self
+
+    @model_validator(mode="after")
+    def _keeps_accounts_where_it_signs_their_tokens(self) -> Self:
+        if self.sockets.accounts and not self._signs_tokens():
+            raise ValueError("WARREN_GATEWAY_ACCOUNTS needs WARREN_JWT_SECRET, and no WARREN_JWKS_URL.")
+        return self
+
+    def served(self, wire: str) -> bool:
+        """Tell whether a wire is served."""
+        return wire in self.sockets.wires.split(",")
+
+    def keeps_accounts(self) -> bool:
+        """Tell whether users can register here."""
+        default = self.auth.mode is Mode.DEVELOPMENT and self._signs_tokens()
+        return default if self.sockets.accounts is None else self.sockets.accounts
+
+    def _signs_tokens(self) -> bool:
+        return self.auth.jwt_secret is not None and self.auth.jwks_url is None
 
     def rate_per_s(self) -> float | None:
         """Give the rate that is set, else the default: in development none, so that load can be tried out."""

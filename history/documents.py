@@ -53,23 +53,31 @@ NO_WATERMARK: Document = {
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index of a collection; ascending. With `where` it holds only documents that have this field."""
+    """An index of a collection; ascending. With `where` it holds only the documents of which that is true."""
 
     collection: str
     fields: tuple[str, ...]
     unique: bool = False
     sparse: bool = False
-    where: str | None = None
+    where: Document | None = None
+
+
+def _has(field: str) -> Document:
+    return {field: {"$exists": True}}
 
 
 # Every index of `messages` costs CPU for every message. The first is the arbiter of versions, and serves the log's end
 # and what comes after a version. The second serves pages and last messages; a query of it says `seq > 0`, or MongoDB
-# does not know that the index holds all it asks for. The third makes sending idempotent.
+# does not know that the index holds all it asks for. The third makes sending idempotent. The last holds only messages
+# that mention somebody.
 INDEXES = (
     Index(MESSAGES, ("conversation_id", "version"), unique=True),
-    Index(MESSAGES, ("conversation_id", "seq"), unique=True, where="seq"),
-    Index(MESSAGES, ("conversation_id", "sender_id", "client_id"), unique=True, where="client_id"),
+    Index(MESSAGES, ("conversation_id", "seq"), unique=True, where=_has("seq")),
+    Index(MESSAGES, ("conversation_id", "sender_id", "client_id"), unique=True, where=_has("client_id")),
+    Index(MESSAGES, ("mentions", "created_at"), where=_has("mentions")),
     Index(CONVERSATIONS, ("number",), unique=True),
+    Index(CONVERSATIONS, ("name", "number"), where={"name": {"$gt": ""}}),  # direct ones have none
+    Index(CONVERSATIONS, ("parent_id", "_id"), where={"join": "open"}),  # who is in no space, by id
     Index(CONVERSATIONS, ("parent_id",), sparse=True),  # a space's channels
     Index(MEMBERS, ("user_id",)),  # a user's conversations
     Index(MEMBERS, ("conversation_id", "acknowledged_at")),  # a conversation's watermarks; those that moved lately

@@ -45,6 +45,8 @@ Body: TypeAlias = (
     | events.PresenceChanged
     | events.ProfileChanged
     | events.DeviceSignedOut
+    | events.ReplicaRefreshed
+    | events.ReplicaStopped
 )
 
 

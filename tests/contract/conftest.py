@@ -16,6 +16,7 @@ from shared.broker.memory import MemoryBroker
 from shared.broker.rabbit import RabbitBroker
 from shared.broker.topology import (
     DEAD,
+    REPLICAS,
     RETRY,
     Binding,
     Exchange,
@@ -54,8 +55,16 @@ class Names(Topology):
     @property
     def work(self) -> Queue:
         """A queue with all that a shard has."""
-        bindings = (Binding(self.direct, "work"), Binding(self.fanout))
-        return Queue(f"{self.prefix}.0", bindings, family=self.prefix, single_active_consumer=True, ladder=self.ladder)
+        return self._shard(0, Binding(self.direct, "work"), Binding(self.fanout))
+
+    @property
+    def more_work(self) -> Queue:
+        """A second shard."""
+        return self._shard(1)
+
+    def _shard(self, number: int, *bindings: Binding) -> Queue:
+        name = f"{self.prefix}.{number}"
+        return Queue(name, bindings, family=self.prefix, single_active_consumer=True, ladder=self.ladder)
 
     @property
     def plain(self) -> Queue:
@@ -81,13 +90,13 @@ class Names(Topology):
     @property
     def queues(self) -> tuple[Queue, ...]:
         rungs = (retry_queue(self.prefix, delay_s) for delay_s in self.ladder.delays_s)
-        return (self.work, self.plain, self.short, self.ephemeral, *rungs, self.dead)
+        return (self.work, self.more_work, self.plain, self.short, self.ephemeral, *rungs, self.dead)
 
 
 def new_names() -> Names:
     prefix = f"test-{uuid.uuid4().hex}"
     own = tuple(Exchange(f"{prefix}.{kind}", kind) for kind in (ExchangeKind.DIRECT, ExchangeKind.FANOUT))
-    return Names(prefix=prefix, exchanges=(RETRY, DEAD, *own))
+    return Names(prefix=prefix, exchanges=(RETRY, DEAD, REPLICAS, *own))
 
 
 class World(Protocol):

@@ -38,6 +38,7 @@ from tests.fakes.messages import (
     reacted,
     stored,
 )
+from tests.fakes.voice import voice_over
 
 HERE = Presence(user_id=ALICE, status="online", devices=1)
 TYPING = TypingChanged(conversation_id=ROOM, user_id=ALICE, name="Alice", active=True)
@@ -66,7 +67,7 @@ class Reader:
         self.feed = Feed(
             user_id=BOB,
             dialect=NativeDialect(new_id=lambda: "id", now=lambda: START, max_frame_bytes=1000),
-            outbox=self.outbox,
+            voice=voice_over(self.outbox),
             position=Position(START, known),
             max_held=max_held,
             wants=self._wants,

@@ -134,7 +134,7 @@ ANSWERS: dict[str, Answer] = {
 def dialect(*, opened: bool = True) -> NativeDialect:
     native = NativeDialect(new_id=lambda: "new-id", now=lambda: START, max_frame_bytes=64 * 1024)
     if opened:
-        native.opened(Caller(ALICE, "Alice"))
+        native.opened(Caller(ALICE, "Alice", DeviceId("phone")))
     return native
 
 

@@ -140,9 +140,9 @@ async def test_a_silent_stream_has_a_comment_each_fifteen_seconds() -> None:
     async with gateway() as edge, served(edge.app) as http, listening(http, path(edge)) as listener:
         await listener.next("welcome")
         await edge.clock.advance(15)
-        assert await listener.told() == (None, None)
+        assert await listener.told() == (None, None, None)
         await edge.clock.advance(15)
-        assert await listener.told() == (None, None)
+        assert await listener.told() == (None, None, None)
 
 
 async def test_a_draining_gateway_says_bye_and_ends_the_stream() -> None:

@@ -1,0 +1,114 @@
+"""Server-sent events: a frame is one event's text. Native ones have no name, those of the envelope wire have theirs."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+
+import msgspec
+
+from gateway.dialects import envelope_views as views
+from gateway.dialects.base import Caller, Frame, Habits, Pushed, Welcome
+from gateway.dialects.envelope_telling import SYSTEM, Teller
+from gateway.dialects.native import NativeDialect
+from gateway.disconnects import Disconnect
+from shared.errors import ErrorBody
+from shared.ids import NewId
+
+_ENCODER = msgspec.json.Encoder()
+# A client's metadata may be written in several lines, and some readers take further characters for the end of one.
+# In JSON the first two stand between values, and the others inside of strings alone.
+_ONE_LINE = {ord("\n"): " ", ord("\r"): " ", 0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
+class Events(StrEnum):
+    """Which events a listener is told."""
+
+    NATIVE = "native"
+    ENVELOPE = "envelope"
+    ALL = "all"
+
+
+class NativeEvents(NativeDialect):
+    """The native frames, as events without a name."""
+
+    name: ClassVar[str] = "sse"
+    variant: str = "sse"
+
+    def render(self, event: Pushed) -> Sequence[Frame]:
+        """Encode an event."""
+        return _unnamed(super().render(event))
+
+    def welcome(self, welcome: Welcome) -> Sequence[Frame]:
+        """Encode that the stream is open."""
+        return _unnamed(super().welcome(welcome))
+
+    def refuse(self, error: ErrorBody, *, reply_to: str | None) -> Sequence[Frame]:
+        """Encode why something was not done."""
+        return _unnamed(super().refuse(error, reply_to=reply_to))
+
+    def close(self, disconnect: Disconnect, *, retry_after_ms: int | None) -> Sequence[Frame]:
+        """Encode the last words before the end."""
+        return _unnamed(super().close(disconnect, retry_after_ms=retry_after_ms))
+
+
+class AllEvents(NativeEvents):
+    """Each thing twice, first as the envelope wire names it: a browser's `onmessage` hears of the native one alone."""
+
+    habits: ClassVar[Habits] = Habits(fetches=False, follows=True)
+
+    def __init__(self, *, new_id: NewId, now: Callable[[], datetime], max_frame_bytes: int) -> None:
+        super().__init__(new_id=new_id, now=now, max_frame_bytes=max_frame_bytes)
+        self.variant = f"sse:{new_id()}"  # what concerns a user is told to that user alone
+        self._teller = Teller()
+
+    def opened(self, caller: Caller) -> None:
+        """Take note of who the client is."""
+        super().opened(caller)
+        self._teller.user_id = caller.user_id
+
+    def render(self, event: Pushed) -> Sequence[Frame]:
+        """Encode an event."""
+        return (*self._named(event), *super().render(event))
+
+    def _named(self, event: Pushed) -> Sequence[Frame]:
+        return [_event(saying.kind, saying.data) for saying in self._teller.sayings(event)]
+
+
+class EnvelopeEvents(AllEvents):
+    """The envelope wire's events alone. Its listeners acknowledge nothing, so what is written counts as delivered."""
+
+    habits: ClassVar[Habits] = Habits(acknowledges=False, fetches=False, follows=True)
+
+    def render(self, event: Pushed) -> Sequence[Frame]:
+        """Encode an event."""
+        return self._named(event)
+
+    def welcome(self, welcome: Welcome) -> Sequence[Frame]:
+        """Encode that the stream is open, so that there is an id to resume from."""
+        view = views.WelcomeView(user_id=welcome.user_id, device_id=welcome.device_id)
+        return (_event(SYSTEM, view),)
+
+    def refuse(self, error: ErrorBody, *, reply_to: str | None) -> Sequence[Frame]:
+        """Encode why something was not done; browsers keep the event `error` for themselves."""
+        return (_event(SYSTEM, msgspec.structs.replace(views.error_view(error), action="error")),)
+
+    def close(self, disconnect: Disconnect, *, retry_after_ms: int | None) -> Sequence[Frame]:
+        """Encode the last words before the end."""
+        return (_event(SYSTEM, views.bye_view(disconnect, retry_after_ms)),)
+
+
+KINDS: dict[Events, type[NativeEvents]] = {
+    Events.NATIVE: NativeEvents,
+    Events.ENVELOPE: EnvelopeEvents,
+    Events.ALL: AllEvents,
+}
+
+
+def _unnamed(frames: Sequence[Frame]) -> Sequence[Frame]:
+    return [f"data: {frame.translate(_ONE_LINE)}\n\n" for frame in frames]
+
+
+def _event(name: str, data: msgspec.Struct) -> Frame:
+    text = _ENCODER.encode(data).decode().translate(_ONE_LINE)
+    return f"event: {name}\ndata: {text}\n\n"

@@ -1,0 +1,94 @@
+"""Server-sent events of the envelope wire, through all four services: what is told by name, and resuming elsewhere."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from tests.clients.envelope import ChatMessage
+from tests.fakes.clock import settle
+from tests.fakes.listener import Listener, listening, served
+from tests.slice.test_conversations import room, say
+from tests.slice.warren import Warren, running, send
+
+
+@pytest.fixture
+async def warren() -> AsyncIterator[Warren]:
+    async with running() as warren:
+        warren.start_gateway("gw-2")
+        await settle()
+        yield warren
+
+
+@asynccontextmanager
+async def listener(warren: Warren, user: str, via: str, **query: str) -> AsyncIterator[Listener]:
+    """Let a user listen, until the context ends."""
+    public = warren.processes[via].service.public
+    assert public is not None
+    asked = httpx.URL("/sse", params={"token": warren.token(user), **query})
+    async with served(public.app) as http, listening(http, str(asked)) as heard:
+        await settle()
+        yield heard
+
+
+async def named(heard: Listener, name: str, **data: object) -> dict[str, object]:
+    """The data of the next event of this name with these data; others are passed over."""
+    while True:
+        told = await heard.any()
+        if told.name == name and told.frame is not None and data.items() <= told.frame.items():
+            return told.frame
+
+
+async def hear(heard: Listener, content: str) -> tuple[list[object], str]:
+    """Give the contents of the messages up to this one, and the id that covers it: each burst has one at its end."""
+    contents: list[object] = []
+    while True:
+        told = await heard.any()
+        if told.name == "chat" and told.frame is not None:
+            contents.append(told.frame["content"])
+        if content in contents and told.id is not None:
+            return contents, told.id
+
+
+async def test_everything_that_happens_has_its_event(warren: Warren) -> None:
+    alice = await warren.connect("alice")
+    async with listener(warren, "bob", "gw-2", events="envelope") as bob:
+        await named(bob, "systemMessage")
+        plans = await room(warren, "alice", "bob")
+        assert (await named(bob, "notification"))["title"] == "Plans"
+        await say(alice, plans, "hi")
+        assert ChatMessage.from_json(await named(bob, "chat")).content == "hi"
+        alice.send_frame("typing", conversation_id=plans)
+        assert (await named(bob, "typing"))["userId"] == "alice"
+        alice.send_frame("ack", conversation_id=plans, seq=1, stage="read")
+        await settle()
+        await warren.passes(1)
+        assert (await named(bob, "receipt"))["channelId"] == plans
+        assert ("bob", "delivered") in [(told["user_id"], told["stage"]) for told in alice.unread("receipt")]
+
+
+async def test_a_listener_follows_whom_its_user_talks_to_directly(warren: Warren) -> None:
+    alice = await warren.connect("alice")
+    await send(alice, "bob", "hi", "c1")
+    await warren.settled()
+    async with listener(warren, "bob", "gw-2") as bob:
+        assert await named(bob, "userStatus", userId="alice", status="online")
+        alice.hang_up()
+        await warren.passes(10)
+        assert await named(bob, "userStatus", userId="alice", status="offline")
+
+
+@pytest.mark.parametrize("events", ["all", "envelope"])
+async def test_a_listener_resumes_at_any_gateway_without_loss_or_repeat(warren: Warren, events: str) -> None:
+    alice = await warren.connect("alice")
+    contents: list[object] = []
+    since: dict[str, str] = {}
+    for number, via in enumerate(("gw-1", "gw-2", "gw-1")):
+        async with listener(warren, "bob", via, events=events, **since) as bob:
+            await send(alice, "bob", f"live {number}", f"live-{number}")
+            more, since["since"] = await hear(bob, f"live {number}")
+            contents += more
+        await send(alice, "bob", f"away {number}", f"away-{number}")
+        await warren.settled()
+    assert contents == ["live 0", "away 0", "live 1", "away 1", "live 2"]
