@@ -11,6 +11,8 @@ from shared.events import DeviceInfo, Message
 from shared.ids import ConversationId, UserId
 from shared.position import Position
 
+MAX_UNCONFIRMED = 1000  # messages of a conversation; earlier ones are confirmed with these
+
 
 class Deliveries:
     """Follows one session's pushes, for a wire whose clients do not acknowledge, or do not keep their position."""
@@ -34,6 +36,11 @@ class Deliveries:
         self._undelivered: dict[ConversationId, int] = {}  # the seq of the latest message that is not written yet
         self._unconfirmed: dict[ConversationId, deque[tuple[int, int]]] = {}  # (seq, version) of messages
         self._news = False
+        self._ended = False
+
+    def end(self) -> None:
+        """Take note of nothing more: the session closes, and what it still had to write may be dropped."""
+        self._ended = True
 
     def pushed(self, message: Message, version: int) -> None:
         """Take note of a message on its way to the client."""
@@ -42,10 +49,13 @@ class Deliveries:
         if not self._habits.acknowledges:
             self._undelivered[message.conversation_id] = message.seq
         if not self._habits.resumes and self._habits.confirms is Confirms.ACKS:
-            self._unconfirmed.setdefault(message.conversation_id, deque()).append((message.seq, version))
+            unconfirmed = self._unconfirmed.setdefault(message.conversation_id, deque(maxlen=MAX_UNCONFIRMED))
+            unconfirmed.append((message.seq, version))
 
     def written(self) -> None:
         """Take note that everything was written: for clients that do not acknowledge, that is what counts."""
+        if self._ended:
+            return
         self._news = True
         undelivered, self._undelivered = self._undelivered, {}
         for conversation_id, seq in undelivered.items():
@@ -57,7 +67,7 @@ class Deliveries:
 
     def heard(self, position: Position, *, all_written: bool) -> None:
         """Take note that the client has sent something."""
-        if self._habits.resumes or self._habits.confirms is not Confirms.SPEECH:
+        if self._ended or self._habits.resumes or self._habits.confirms is not Confirms.SPEECH:
             return
         if all_written and self._news:
             self._news = False
@@ -65,7 +75,7 @@ class Deliveries:
 
     def acknowledged(self, conversation_id: ConversationId, seq: int, position: Position) -> None:
         """Take note that the client has these messages."""
-        if self._habits.resumes or self._habits.confirms is not Confirms.ACKS:
+        if self._ended or self._habits.resumes or self._habits.confirms is not Confirms.ACKS:
             return
         waiting = self._unconfirmed.get(conversation_id)
         while waiting and waiting[0][0] <= seq:

@@ -81,9 +81,15 @@ class Door:
         try:
             async with asyncio.timeout(KEPT_PATIENCE_S):
                 kept = await self._services.positions.of(user_id, device_id) if device_id else None
-                return await backlog(self._services.reach.history, user_id) if kept is None else kept
+                return await self._begun(user_id, device_id) if kept is None else kept
         except TimeoutError as error:
             raise Unavailable("Your position is not found in time; try again.", retry_after_ms=1000) from error
+
+    async def _begun(self, user_id: UserId, device_id: DeviceId | None) -> Position:
+        position = await backlog(self._services.reach.history, user_id)
+        if device_id:
+            await self._services.positions.begin(user_id, device_id, position)
+        return position
 
     def session(
         self,

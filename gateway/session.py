@@ -172,6 +172,7 @@ class Session:
         self._move_to(State.CLOSING)
         self.closed_by = disconnect
         self.feed.close()
+        self._end_deliveries()
         self._voice.close(self._dialect.close(disconnect, retry_after_ms=retry_after_ms))
         if self._deadline is not None:
             self._deadline.reschedule(asyncio.get_running_loop().time() + self._services.settings.close_s)
@@ -207,6 +208,10 @@ class Session:
             acks=services.acks,
             positions=services.positions,
         )
+
+    def _end_deliveries(self) -> None:
+        if self._deliveries is not None:
+            self._deliveries.end()
 
     def _caller(self) -> Caller:
         return Caller(self.user_id, self.about.name, self.about.device.id, self._role)
@@ -262,6 +267,7 @@ class Session:
             await self._requests.room()  # back-pressure: a client that is not read from waits
             message = await self._transport.receive()
             if message["type"] == "websocket.disconnect":
+                self._end_deliveries()
                 self._voice.clear()
                 self._voice.close()
                 return

@@ -50,8 +50,8 @@ class SocketSettings(Settings):
 
     wires: str = Field(
         "devices,envelope,service,flutter,huddle",
-        pattern=r"^((devices|envelope|service|flutter|huddle)(,(devices|envelope|service|flutter|huddle))*)?$",
-        description="which wires of other chat systems are served besides our own, with commas",
+        pattern=r"^(none|(devices|envelope|service|flutter|huddle)(,(devices|envelope|service|flutter|huddle))*)$",
+        description="which wires of other chat systems are served besides our own, with commas; none: our own alone",
     )
     open_devices: bool = Field(
         default=False,

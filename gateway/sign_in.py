@@ -11,7 +11,7 @@ from gateway.passwords import Passwords
 from gateway.settings import GatewaySettings
 from shared.auth import TokenMint
 from shared.clock import Clock
-from shared.errors import Unauthenticated
+from shared.errors import Unauthenticated, Unavailable
 from shared.ids import DeviceId, NewId
 from shared.presence_api import Login, PresenceQueries, Registration
 from shared.settings import Mode
@@ -89,13 +89,21 @@ class SignIn:
         network = _network(address)
         self._wrong.sweep()
         self._wrong.spend(network)  # before anything is tried, or many at the same time would all pass
-        login = await self._presence.login(name)
-        password_hash = None if login is None else login.password_hash
-        if not await self._passwords.is_right(password, password_hash) or login is None:
+        try:
+            login = await self._checked(name, password)
+        except Unavailable:
+            self._wrong.give_back(network)  # nothing was tried
+            raise
+        if login is None:
             log.info("sign_in_refused", network=network)
             raise Unauthenticated("Incorrect username or password.")
         self._wrong.give_back(network)
         return self._granted(login)
+
+    async def _checked(self, name: str, password: str) -> Login | None:
+        login = await self._presence.login(name)
+        right = await self._passwords.is_right(password, None if login is None else login.password_hash)
+        return login if right else None
 
     def _granted(self, login: Login) -> Granted:
         device_id = DeviceId(self._new_id())  # so that this sign-in can end alone

@@ -28,7 +28,6 @@ from gateway.identities import Identities
 from gateway.ingress import SWEEP_S, Ingress
 from gateway.known import People, Rooms
 from gateway.limits import RateLimiter
-from gateway.positions import FLUSH_S as POSITIONS_S
 from gateway.positions import Positions
 from gateway.presences import Presences
 from gateway.queries import BoundedHistory, BoundedPresence
@@ -304,7 +303,7 @@ def _runners(given: _Given, parts: _Parts, endpoints: Sequence[Endpoint], ends: 
         Ticker("gateway.times", TIMES_S, watch_times, clock=clock),
         Ticker("gateway.answers", SWEEP_S, services.ingress.sweep, clock=clock),
         Ticker("gateway.acks", FLUSH_S, services.acks.flush, clock=clock),
-        Ticker("gateway.positions", POSITIONS_S, services.positions.flush, clock=clock),
+        services.positions,
         Ticker("gateway.lease", REFRESH_S, parts.announcer.refresh, clock=clock),
         *ends,
         parts.publisher,

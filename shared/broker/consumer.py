@@ -54,6 +54,7 @@ class Consumer:
         self._stopping = False
         self._wanted = asyncio.Event()
         self._wanted.set()
+        self._leaving = False  # stopping, or not wanted: looked at for each batch
         self._busy = False  # a batch is being handled, or its queue left: nobody cuts it off
         self._worker: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
@@ -73,7 +74,7 @@ class Consumer:
 
     async def stop(self) -> None:
         """Take nothing new, finish the batch in hand, and wait until `run` has ended."""
-        self._stopping = True
+        self._stopping = self._leaving = True
         self._wanted.set()
         self._leave()
         await self._ended.wait()
@@ -81,16 +82,14 @@ class Consumer:
     def take(self) -> None:
         """Consume the queue, as at first. Where it was given up and is not yet left, it is opened anew after that."""
         self._wanted.set()
+        self._leaving = self._stopping
 
     def give_up(self) -> None:
         """Leave the queue as soon as the batch in hand is done; what is unacked goes back to it."""
         if self._wanted.is_set() and not self._stopping:
             self._wanted.clear()
+            self._leaving = True
             self._leave()
-
-    @property
-    def _leaving(self) -> bool:
-        return self._stopping or not self._wanted.is_set()
 
     def _leave(self) -> None:
         """Cut off a worker that only waits, once: then it has a channel to close."""

@@ -167,12 +167,22 @@ async def test_what_a_device_did_not_confirm_is_pushed_again(devices: Devices, c
         ben.beat()
     elif confirmed_by == "request":
         await ben.get_unread()
-    await devices.rest()
-    await devices.warren.passes(2)  # until the position is kept
+    await settle()
     ben.disconnect()
-    await devices.rest()
     back = await devices.connect("phone-ben", via="gw-2")
     assert contents(back.messages) == ([] if confirmed_by else ["hi"])
+
+
+async def test_what_a_new_device_did_not_confirm_is_pushed_again(devices: Devices) -> None:
+    ann = await devices.connect("phone-ann")
+    await ann.send_message("phone-ben", "before")
+    ben = await devices.connect("phone-ben")
+    await ann.send_message("phone-ben", "since")
+    await devices.rest(ben)
+    assert contents(ben.messages) == ["before", "since"]
+    ben.disconnect()  # it has never said a word
+    back = await devices.connect("phone-ben", via="gw-2")
+    assert contents(back.messages) == ["before", "since"]
 
 
 async def test_typing_is_seen_and_ends(devices: Devices) -> None:

@@ -10,6 +10,7 @@ import argon2
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
 from fastapi import FastAPI
 from pydantic import SecretStr
 
@@ -43,9 +44,12 @@ class CountingHasher(PasswordHasher):
     """Counts how often a password was checked."""
 
     checked = 0
+    broken = False
 
     def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
         self.checked += 1
+        if self.broken:
+            raise VerificationError("out of memory")
         return super().verify(hash, password)
 
 
@@ -275,6 +279,15 @@ async def test_wrong_passwords_from_one_address_are_limited_and_right_ones_count
     assert (error(refused), desk.hasher.checked) == ((429, "rate_limited"), checked)
     assert "Retry-After" in refused.headers
     await desk.clock.advance(1 / WRONG_PER_S)
+    assert (await desk.post("login", **LOGIN)).status_code == 200
+
+
+async def test_logins_that_cannot_be_checked_are_no_wrong_passwords(desk: Desk) -> None:
+    await desk.post("register", **BOB)
+    desk.hasher.broken = True
+    for _ in range(WRONG_AT_ONCE + 1):
+        assert (await desk.post("login", **LOGIN)).status_code == 503
+    desk.hasher.broken = False
     assert (await desk.post("login", **LOGIN)).status_code == 200
 
 

@@ -1,23 +1,25 @@
 """A client that does not say what it has: delivered once written, and never again once it has confirmed it."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from gateway.acks import Acks
+from gateway.acks import FLUSH_S, Acks
 from gateway.backlog import backlog
-from gateway.deliveries import Deliveries
+from gateway.deliveries import MAX_UNCONFIRMED, Deliveries
 from gateway.dialects.base import Confirms, Habits
-from gateway.positions import Positions
+from gateway.positions import RETRY_S, Positions
 from shared.broker.topology import Topology
 from shared.commands import Acknowledge, Stage
 from shared.errors import Unavailable
 from shared.events import DeviceInfo
 from shared.history_api import MessagePage, Watermark
-from shared.ids import ConversationId, DeviceId
+from shared.ids import ConversationId, DeviceId, direct_conversation_id
 from shared.position import Position
-from tests.fakes.clock import START, FakeClock
-from tests.fakes.messages import ALICE, BOB, ROOM, conversation, message
+from tests.fakes.clock import START, FakeClock, settle
+from tests.fakes.edge import gateway
+from tests.fakes.messages import ALICE, BOB, ROOM, conversation, message, stored
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.queries import FakeHistory, FakePresence
 
@@ -25,6 +27,7 @@ PHONE = DeviceInfo(id=DeviceId("phone"))
 SPEECH = Habits(resumes=False, acknowledges=False, fetches=False)
 ACKS = Habits(resumes=False, confirms=Confirms.ACKS, fetches=False)
 OTHER_ROOM = ConversationId("other-room")
+DIRECT = direct_conversation_id(ALICE, BOB)
 
 
 class Kept:
@@ -110,6 +113,24 @@ async def test_what_waits_in_one_conversation_is_not_confirmed_by_another() -> N
     assert (await kept.version(), await kept.version(OTHER_ROOM)) == (None, 1)
 
 
+async def test_what_a_closing_session_still_has_to_write_is_neither_delivered_nor_confirmed() -> None:
+    kept = Kept(SPEECH)
+    kept.push(1)
+    kept.deliveries.end()
+    kept.deliveries.written()
+    kept.deliveries.heard(kept.position, all_written=True)
+    assert (await kept.version(), await kept.delivered()) == (None, [])
+
+
+async def test_an_acknowledgement_confirms_what_came_before_however_much_that_is() -> None:
+    kept = Kept(ACKS)
+    kept.push(*range(1, MAX_UNCONFIRMED + 12))
+    kept.deliveries.acknowledged(ROOM, 5, kept.position)
+    assert await kept.version() is None  # it is too long ago to be known by itself
+    kept.deliveries.acknowledged(ROOM, 500, kept.position)
+    assert await kept.version() == 500
+
+
 async def test_positions_outlive_the_gateway() -> None:
     kept = Kept(SPEECH)
     kept.push(4)
@@ -131,6 +152,34 @@ async def test_positions_wait_while_presence_is_away() -> None:
     kept.presence.down = False
     await kept.positions.flush()
     assert await kept.presence.position(BOB, PHONE.id) == kept.position.token()
+
+
+async def test_positions_are_handed_over_at_once_and_again_after_an_outage() -> None:
+    kept = Kept(SPEECH)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(kept.positions.run(), name="positions")
+        kept.positions.keep(BOB, PHONE, Position(START, {ROOM: 1}))
+        await settle()
+        assert await kept.presence.position(BOB, PHONE.id) == Position(START, {ROOM: 1}).token()
+        kept.presence.down = True
+        kept.positions.keep(BOB, PHONE, Position(START, {ROOM: 2}))
+        await settle()
+        kept.presence.down = False
+        await kept.clock.advance(RETRY_S)
+        await settle()
+        assert await kept.presence.position(BOB, PHONE.id) == Position(START, {ROOM: 2}).token()
+        await kept.positions.stop()
+
+
+async def test_a_position_on_its_way_is_found() -> None:
+    kept = Kept(SPEECH)
+    kept.positions.keep(BOB, PHONE, Position(START, {ROOM: 1}))
+    kept.presence.gate.clear()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(kept.positions.flush(), name="flush")
+        await settle()
+        assert await kept.version() == 1
+        kept.presence.gate.set()
 
 
 async def test_a_device_without_a_name_has_no_position() -> None:
@@ -156,3 +205,20 @@ async def test_without_history_nobody_guesses_where_a_device_begins() -> None:
     history.down = True
     with pytest.raises(Unavailable):
         await backlog(history, ALICE)
+
+
+async def test_what_was_dropped_since_a_device_reads_too_slowly_does_not_count_as_delivered() -> None:
+    async with gateway(open_devices="true", wires="devices", max_outbox_frames="16") as edge:
+        bob = edge.dial("", path="/api/messages/ws/bob")
+        await settle()
+        bob.stall()
+        await edge.deliver(stored(1, room=DIRECT))  # the writer has it
+        await edge.deliver(*(stored(seq, room=DIRECT) for seq in range(2, 9)))
+        for _ in range(20):
+            bob.send_text('{"type": "ping"}')
+        await settle()
+        bob.resume()
+        assert await bob.closed() == 3001
+        assert [frame["message"]["content"] for frame in bob.taken() if frame["type"] == "message"] == ["1"]
+        await edge.clock.advance(FLUSH_S)
+        assert await edge.posted() == []

@@ -117,10 +117,12 @@ class Field:
     def new_id(self) -> str:
         return str(next(self._ids))
 
-    async def join(self, name: str) -> Replica:
-        replica = Replica(self, name)
-        self.replicas.append(replica)
-        replica.start(self._tasks)
+    async def join(self, *names: str) -> Replica:
+        """Start replicas at the same moment; gives the last one."""
+        for name in names:
+            replica = Replica(self, name)
+            self.replicas.append(replica)
+            replica.start(self._tasks)
         await settle()
         return replica
 
@@ -160,6 +162,12 @@ async def test_replicas_share_at_once_as_they_come() -> None:
         three = await field.join("c")
         assert (one.held, two.held, three.held) == ([0, 3], [1], [2])
         assert [each.shares.replicas for each in field.replicas] == [3, 3, 3]
+
+
+async def test_replicas_that_start_at_the_same_moment_share() -> None:
+    async with playing() as field:
+        await field.join("b", "c", "a")
+        assert [each.held for each in field.replicas] == [[1], [2], [0, 3]]
 
 
 async def test_more_replicas_than_shards_leave_some_waiting() -> None:
