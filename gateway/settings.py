@@ -40,7 +40,9 @@ class SocketSettings(Settings):
     max_outbox_bytes: int = Field(8 * KIB * KIB, ge=64 * KIB, description="likewise, in bytes")
     max_held: int = Field(1000, ge=1, description="pushes that wait while a session catches up")
     max_user_sessions: int = Field(100, ge=1, description="open sockets of one user on one gateway")
-    max_address_sessions: int | None = Field(None, ge=1, description="open sockets of one address; a proxy is one")
+    max_address_sessions: int | None = Field(
+        None, ge=1, description="open sockets of one address; a proxy is one, unless FORWARDED_ALLOW_IPS names it"
+    )
     rate_per_s: float | None = Field(
         None,
         gt=0,

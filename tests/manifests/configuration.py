@@ -24,6 +24,7 @@ READ_BY: dict[str, type[ProcessSettings]] = {
     "presence": PresenceSettings,
     "init": InitSettings,
 }
+READ_BY_UVICORN = {"FORWARDED_ALLOW_IPS"}
 DOCUMENT = ROOT / "docs" / "deploy.md"
 
 
@@ -40,7 +41,7 @@ ALL_NAMES = {name: secret for _, group in env_example.GROUPS for name, secret in
 def variables_exist(overlay: Overlay) -> Iterator[str]:
     """Every variable is one that some service reads; what a container alone is given, that service reads."""
     for name in overlay.one("ConfigMap", "warren-config")["data"]:
-        if name not in ALL_NAMES:
+        if name not in ALL_NAMES.keys() | READ_BY_UVICORN:
             yield f"warren-config: no setting is named {name}"
     for workload in overlay.of_warren():
         groups = [info.annotation for info in READ_BY[workload.service].model_fields.values()]
@@ -121,6 +122,13 @@ def production_holds_no_secret(overlay: Overlay) -> Iterator[str]:
             yield "the development secret stands in the manifests"
     if overlay.one("ConfigMap", "warren-config")["data"]["WARREN_MODE"] != "production":
         yield "it is not in production mode"
+
+
+def production_wants_tokens(overlay: Overlay) -> Iterator[str]:
+    """Nobody is believed without a token."""
+    settings = GatewaySettings.from_env(overlay.environment(overlay.workload("warren-gateway")))
+    if settings.sockets.open_devices:
+        yield "who names a device is believed"
 
 
 def secret_keys_exist(overlay: Overlay) -> Iterator[str]:

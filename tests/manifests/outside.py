@@ -5,11 +5,13 @@ from collections.abc import Iterator
 
 from gateway.rest.event_stream import COMMENT_S
 from gateway.settings import SocketSettings
+from gateway.socket_io import server
 from tests.manifests.metrics import LABELS, SERIES
 from tests.manifests.reading import Overlay, matches
 from tests.manifests.rendering import Manifest
 
-STICKY = ("/socket.io/", "/connector")
+STICKY = sorted({path.rstrip("/") for path in server.PATHS})
+CLIENT = "X-Forwarded-For %[src]"  # HAProxy's word for the address from which a request came to it
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 SOURCES = {"/metrics", "/metrics/detailed"}
 
@@ -72,6 +74,15 @@ def polls_stay_with_their_gateway(overlay: Overlay) -> Iterator[str]:
                 yield f"{path} leads to other pods"
 
 
+def clients_are_told_apart(overlay: Overlay) -> Iterator[str]:
+    """Gateways count by the address that the ingress saw, and not by one that a client made up."""
+    if overlay.one("ConfigMap", "warren-config")["data"].get("FORWARDED_ALLOW_IPS") != "*":
+        yield "all clients have the address of the ingress"
+    for ingress in overlay.all("Ingress"):
+        if ingress["metadata"]["annotations"].get("haproxy.org/request-set-header") != CLIENT:
+            yield "a client has the address that it says it has"
+
+
 def monitors_find_series(overlay: Overlay) -> Iterator[str]:
     """Each ServiceMonitor leads to a Service, by a port of its and a path that answers; no service is left out."""
     watched: set[str] = set()
@@ -118,6 +129,7 @@ PROBLEMS_OF_OUTSIDE = (
     everything_is_encrypted,
     sockets_outlive_the_ingress,
     polls_stay_with_their_gateway,
+    clients_are_told_apart,
     monitors_find_series,
     alerts_ask_for_what_there_is,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 
-from tests.manifests.configuration import PROBLEMS_OF_CONFIGURATION, production_holds_no_secret
+from tests.manifests.configuration import PROBLEMS_OF_CONFIGURATION, production_holds_no_secret, production_wants_tokens
 from tests.manifests.network import PROBLEMS_OF_EDGES, PROBLEMS_OF_NETWORK
 from tests.manifests.outside import PROBLEMS_OF_OUTSIDE
 from tests.manifests.pods import PROBLEMS_OF_PODS
@@ -26,6 +26,7 @@ IN_PRODUCTION: tuple[Policy, ...] = (
     *PROBLEMS_OF_EDGES,
     *PROBLEMS_OF_OUTSIDE,
     production_holds_no_secret,
+    production_wants_tokens,
 )
 OLDEST, NEWEST = "1.30", "1.37"  # preStop's sleep is there from 1.30 on
 OF_THE_OPERATOR = "monitoring.coreos.com/v1"  # the Prometheus operator's, of which Kubernetes has no schema

@@ -117,6 +117,7 @@ SPOILT: list[tuple[Policy, Spoil]] = [
         lambda o: o.manifests.append({"kind": "Secret", "metadata": {"name": "x"}}),
     ),
     (configuration.production_holds_no_secret, lambda o: add_variable(o, "X", value=DEVELOPMENT_SECRET)),
+    (configuration.production_wants_tokens, lambda o: config(o).update(WARREN_GATEWAY_OPEN_DEVICES="true")),
     (shape.everything_is_in_one_namespace, lambda o: o.manifests[-1]["metadata"].update(namespace="default")),
     (shape.everything_is_in_one_namespace, lambda o: o.manifests[-1]["metadata"].pop("labels")),
     (shape.workloads_select_their_own_pods, lambda o: spec(o, "Deployment", "warren-history").update(selector={})),
@@ -186,6 +187,8 @@ SPOILT: list[tuple[Policy, Spoil]] = [
         outside.polls_stay_with_their_gateway,
         lambda o: spec(o, "Service", "warren-gateway-sticky").update(selector={"app.kubernetes.io/name": "x"}),
     ),
+    (outside.clients_are_told_apart, lambda o: config(o).pop("FORWARDED_ALLOW_IPS")),
+    (outside.clients_are_told_apart, lambda o: annotate(o, "request-set-header", "X-Real-IP %[src]")),
     (outside.monitors_find_series, lambda o: forget(o, "ServiceMonitor", "warren-presence")),
     (
         outside.monitors_find_series,
