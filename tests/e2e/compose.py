@@ -15,9 +15,10 @@ from dotenv import dotenv_values
 
 from deploy.local.processes import free_port
 from deploy.local.readiness import until_ready
-from tests.e2e.stack import PROJECT, START_DEADLINE_S, TAIL_LINES, Gateway, Stack
+from tests.e2e.stack import PROJECT, TAIL_LINES, Gateway, Stack
 
 COMMAND_DEADLINE_S = 300.0  # the longest builds the image
+READY_DEADLINE_S = 120.0  # containers start more slowly than processes
 PORTS = {
     "proxy": "WARREN_GATEWAY_PORT",
     "gateway-1": "WARREN_GATEWAY_ADMIN_PORT",
@@ -30,6 +31,7 @@ PORTS = {
 }
 SERVICES = ("history", "presence", "delivery", "gateway-1", "gateway-2")
 JOBS = ("mongo-init", "init")
+MAX_ADDRESS_SESSIONS = 30  # all clients of a test are on one address; the ledger has 10, some of them twice for a while
 
 
 @dataclass
@@ -60,10 +62,13 @@ class ComposeStack(Stack):
 
     async def ready(self, *names: str) -> None:
         """Wait until the proxy lets clients in, and these services, else all of them, are ready."""
-        async with asyncio.timeout(START_DEADLINE_S):
-            for name in names or SERVICES:
-                await until_ready(self.admin_ports[name])
-            await until_ready(self.gateways[0].port, "/openapi.json")
+        try:
+            async with asyncio.timeout(READY_DEADLINE_S):
+                for name in names or SERVICES:
+                    await until_ready(self.admin_ports[name])
+                await until_ready(self.gateways[0].port, "/openapi.json")
+        except TimeoutError:
+            raise AssertionError(f"not ready within {READY_DEADLINE_S:.0f} s\n{self.tails()}") from None
 
     def tails(self) -> str:
         """Give the ends of all logs."""
@@ -76,8 +81,13 @@ async def run(*command: str, environ: dict[str, str]) -> str:
     process = await asyncio.create_subprocess_exec(
         *command, cwd=PROJECT, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(COMMAND_DEADLINE_S):
-        output, errors = await process.communicate()
+    try:
+        async with asyncio.timeout(COMMAND_DEADLINE_S):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        process.terminate()
+        await process.wait()
+        raise AssertionError(f"{' '.join(command)} takes longer than {COMMAND_DEADLINE_S:.0f} s") from None
     assert process.returncode == 0, f"{' '.join(command)}\n{output.decode()}{errors.decode()}"
     return output.decode()
 
@@ -87,7 +97,8 @@ async def composed(directory: Path) -> AsyncIterator[ComposeStack]:
     """Build the image, bring everything up with secrets and ports of its own; at the end remove it with its data."""
     env_file = directory / ".env"
     ports = {name: free_port() for name in PORTS}
-    env_file.write_text("".join(f"{variable}={ports[name]}\n" for name, variable in PORTS.items()))
+    lines = [f"{variable}={ports[name]}\n" for name, variable in PORTS.items()]
+    env_file.write_text("".join([*lines, f"WARREN_GATEWAY_MAX_ADDRESS_SESSIONS={MAX_ADDRESS_SESSIONS}\n"]))
     ours = {name: value for name, value in os.environ.items() if not name.startswith("WARREN_")}
     shell = ours | {
         "COMPOSE_PROJECT_NAME": f"warren-test-{uuid.uuid4().hex[:8]}",

@@ -3,20 +3,32 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
 import pytest_asyncio
+from websockets.asyncio.client import connect
 
 from client.warren import WarrenClient
-from tests.e2e.compose import JOBS, SERVICES, ComposeStack, composed, run
+from gateway.disconnects import Disconnect
+from gateway.socket_io.server import PATHS
+from tests.e2e.compose import JOBS, MAX_ADDRESS_SESSIONS, SERVICES, ComposeStack, composed, run
 from tests.e2e.ledger import accounts
 from tests.e2e.wire import people
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MAX_IMAGE_BYTES = 150_000_000  # over the base image
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
+CLOSE_S = 15.0
+ELSEWHERE = """
+import asyncio, websockets
+async def main():
+    async with websockets.connect("ws://proxy:8000/v1/ws?token={token}") as socket:
+        print(await socket.recv())
+asyncio.run(main())
+"""
 OTHERS = ("_PASSWORD", "_KEY")  # of the variables of secrets that only RabbitMQ, MongoDB and Grafana are told
 
 
@@ -86,12 +98,26 @@ async def test_users_on_both_gateways_chat(stack: ComposeStack) -> None:
 
 async def test_requests_of_one_session_reach_one_gateway(stack: ComposeStack) -> None:
     async with httpx.AsyncClient(base_url=stack.gateways[0].rest_url) as client:
-        for _ in range(6):
-            await client.get("/socket.io/")
+        for path in PATHS + PATHS:
+            await client.get(path)
     ask = "exec 3<>/dev/tcp/127.0.0.1/8404; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
     series = await stack.compose("exec", "-T", "proxy", "bash", "-c", ask)
     asked = re.findall(r'^haproxy_server_sessions_total\{proxy="same_gateway",\S* (\d+)', series, re.MULTILINE)
-    assert sorted(asked) == ["0", "6"]
+    assert sorted(map(int, asked)) == [0, 2 * len(PATHS)]
+
+
+async def test_limits_by_address_count_clients_whatever_they_say_of_themselves(stack: ComposeStack) -> None:
+    url = stack.gateways[0].socket_url
+    async with AsyncExitStack() as held:
+        for number in range(2 * MAX_ADDRESS_SESSIONS + 1):
+            headers = {"X-Forwarded-For": f"192.0.2.{number}"}
+            opening = connect(f"{url}?token={await stack.token(f'crowd-{number}')}", additional_headers=headers)
+            last = await held.enter_async_context(opening)
+        async with asyncio.timeout(CLOSE_S):
+            await last.wait_closed()
+        assert last.close_code == Disconnect.CROWDED.code
+        ask = ELSEWHERE.format(token=await stack.token("elsewhere"))
+        assert "welcome" in await stack.compose("exec", "-T", "history", "python", "-c", ask)
 
 
 async def test_a_gateway_that_drains_is_started_again_and_its_clients_go_on(stack: ComposeStack) -> None:
@@ -115,7 +141,7 @@ async def test_every_container_is_killed_in_turn_and_nothing_is_lost(stack: Comp
             await stack.kill(name)
 
     async with accounts(stack, users=10) as ledger:
-        await ledger.fill(burst=5, chaos=chaos)
+        await ledger.fill(burst=5, chaos=chaos, deadline_s=DEADLINE_S)
 
 
 async def test_strangers_do_not_reach_the_database(stack: ComposeStack) -> None:

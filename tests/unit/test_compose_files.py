@@ -86,6 +86,11 @@ def test_a_clone_gets_every_secret_once_and_keeps_it(tmp_path: Path) -> None:
     assert len({value for value in made if re.fullmatch("[0-9a-f]{48}", value)}) == len(made)
 
 
+def test_a_last_line_without_an_end_stays_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("WARREN_SHARDS=8")
+    assert secrets(tmp_path / ".env")["WARREN_SHARDS"] == "8"
+
+
 def test_secrets_are_their_owners_alone(tmp_path: Path) -> None:
     secrets(tmp_path / ".env")
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
