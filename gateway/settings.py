@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from shared.settings import AdminSettings, AuthSettings, BrokerSettings, LogSettings, Mode, ProcessSettings, Settings
 
 KIB = 1024
+LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 RATE_PER_S = 50.0  # far more than a person types; a program that sends faster needs the setting
 
 
@@ -69,7 +70,8 @@ class SocketSettings(Settings):
     cors_origins: str | None = Field(
         None,
         pattern=r"^(\*|https?://[^\s,/]+(,https?://[^\s,/]+)*)$",
-        description="web pages that may use REST and /sse: origins as https://chat.example, with commas; * for all",
+        description="web pages that may use REST, /sse and Socket.IO: origins as https://chat.example, with commas; "
+        "* for all; default: in development those of the same machine, else none",
     )
 
     @field_validator("time_zone")
@@ -118,6 +120,11 @@ class GatewaySettings(ProcessSettings):
         if self.sockets.accounts and not self._signs_tokens():
             raise ValueError("WARREN_GATEWAY_ACCOUNTS needs WARREN_JWT_SECRET, and no WARREN_JWKS_URL.")
         return self
+
+    def origin_pattern(self) -> str | None:
+        """Give the pattern of origins that are let in where none are set: a developer's pages come from any port."""
+        default = self.auth.mode is Mode.DEVELOPMENT and self.sockets.cors_origins is None
+        return LOCAL_ORIGIN if default else None
 
     def served(self, wire: str) -> bool:
         """Tell whether a wire is served."""

@@ -261,6 +261,25 @@ async def test_web_pages_of_the_origins_that_are_set_may_listen_and_others_not()
         assert (await http.options("/v1/users/bob", headers=asked)).status_code == 200
 
 
+@pytest.mark.parametrize("origin", ["http://localhost:5173", "http://127.0.0.1:3000", "https://localhost"])
+async def test_in_development_pages_of_the_same_machine_may_by_default(origin: str) -> None:
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    async with gateway() as edge, served(edge.app) as http:
+        answer = await http.options("/v1/users/bob", headers=asked)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, origin)
+
+
+@pytest.mark.parametrize("origin", ["http://localhost.evil.example", "http://evil.example/localhost:80", "null"])
+async def test_pages_that_only_look_like_it_may_not(origin: str) -> None:
+    asked = {"Origin": origin, "Access-Control-Request-Method": "PUT"}
+    async with gateway() as edge, served(edge.app) as http:
+        assert (await http.options("/v1/users/bob", headers=asked)).status_code == 400
+
+
 async def test_by_default_no_other_origin_may() -> None:
     async with (
         gateway() as edge,
