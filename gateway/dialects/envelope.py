@@ -123,7 +123,7 @@ class EnvelopeDialect:
     def _send(self, frame: frames.ChatFrame, message: SendMessage) -> Request:
         reply_to = frame.id or None
         if reply_to is not None:
-            self._sending[reply_to] = message.message_id
+            self._sending.setdefault(reply_to, message.message_id)  # of one sent twice the first is stored
         if frame.data.channel_id is None:
             return Request(message, reply_to)
         channel = str(frame.data.channel_id)

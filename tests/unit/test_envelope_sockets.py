@@ -125,7 +125,12 @@ async def test_the_wire_can_be_switched_off() -> None:
         (chat(to="bob", content="x" * 16_385), "too_large", "c-1"),
         (chat(to="bob", content="x" * 131_072), "too_large", "c-1"),
         (chat(to="bob", metadata="{}"), "invalid_field", "c-1"),
-        (chat(to="alice", senderId="carol"), "forbidden", "c-1"),
+        *(
+            (chat(to="alice", **{name: "carol"}), "forbidden", "c-1")
+            for name in ("senderId", "userId", "sender_id", "user_id", "fromUserId", "from_user_id", "sender", "from")
+        ),
+        (chat(to="alice", sender={"id": "carol", "name": "Carol"}), "forbidden", "c-1"),
+        ({"type": "userStatus", "id": "1", "data": {"status": "away", "user_id": "carol"}}, "forbidden", "1"),
         (chat(channelId="nothing"), "not_found", "c-1"),
         (chat(channelId=999), "not_found", "c-1"),
         (chat(channelId="alice_carol"), "not_found", "c-1"),  # other people's
