@@ -1,6 +1,7 @@
 """The devices wire's published client, beside itself and native ones, through all four services at once."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -428,6 +429,25 @@ async def test_a_bad_frame_is_answered_and_the_socket_stays(devices: Devices) ->
     await (await devices.connect("phone-ann")).send_message("phone-ben", "still here?")
     await devices.rest(ben)
     assert contents(ben.messages) == ["still here?"]
+
+
+async def test_what_is_others_is_refused_in_words(devices: Devices) -> None:
+    ann, ben = await devices.connect("phone-ann"), await devices.connect("phone-ben")
+    cat = await devices.connect("phone-cat")
+    sent = await ann.send_message("phone-ben", "for ben alone")
+    await devices.rest(ann, ben)
+    for socket, frame in (
+        (cat.socket, {"type": "typing", "session_id": "phone-ann_phone-ben", "is_typing": True}),
+        (cat.socket, {"type": "read_receipt", "message_ids": [sent["message_id"]]}),
+        (ann.socket, {"type": "read_receipt", "message_ids": [sent["message_id"]]}),
+    ):
+        assert socket is not None
+        socket.send_text(json.dumps(frame))
+    await devices.rest(ann, ben, cat)
+    assert [error["code"] for error in cat.errors] == ["not_found", "not_found"]
+    assert [error["code"] for error in ann.errors] == ["forbidden"]
+    assert ann.receipts == [(sent["message_id"], "delivered")]
+    assert ben.typing == []
 
 
 async def test_a_burst_arrives_whole_and_in_order_and_is_told_of_message_by_message(devices: Devices) -> None:

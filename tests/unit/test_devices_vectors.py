@@ -173,7 +173,9 @@ async def means(frame: str, wire: DevicesDialect, around: SocketWorld) -> object
     except WarrenError as error:
         return {"code": error.code}
     wishes = [each.wish for each in follows if isinstance(each, Request)]
-    return {"wishes": [{"wish": type(wish).__name__, **msgspec.to_builtins(wish)} for wish in wishes]}
+    replies = [json.loads(frame) for each in follows if isinstance(each, Reply) for frame in each.frames]
+    made_of = {"wishes": [{"wish": type(wish).__name__, **msgspec.to_builtins(wish)} for wish in wishes]}
+    return {**made_of, "reply": replies} if replies else made_of
 
 
 async def rendered(event: Pushed, wire: DevicesDialect, around: SocketWorld) -> list[object]:
