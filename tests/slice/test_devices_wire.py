@@ -311,6 +311,21 @@ async def test_a_device_and_a_native_user_talk_with_receipts_and_typing(devices:
     assert ben.typing == [{"alice": True}]
 
 
+async def test_a_device_that_calls_rest_alone_has_a_name_on_the_other_wires(devices: Devices) -> None:
+    alice = await devices.warren.connect("alice")
+    shy = devices.app("phone-shy")
+    await shy.send_message("alice", "hi")
+    assert (await alice.next("message"))["sender_name"] == "Device-phone-sh"
+    headers = {"Authorization": f"Bearer {devices.warren.token('alice')}"}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(devices.warren.app("gw-2")), base_url="http://gw-2"
+    ) as http:
+        assert (await http.get("/v1/users/phone-shy", headers=headers)).json()["name"] == "Device-phone-sh"
+    await devices.connect("phone-shy", query="name=Shy")
+    await shy.send_message("alice", "me again")
+    assert (await alice.next("message"))["sender_name"] == "Shy"
+
+
 async def test_a_device_takes_part_in_a_group(devices: Devices) -> None:
     alice = await devices.warren.connect("alice")
     ann, ben = await devices.connect("phone-ann"), await devices.connect("phone-ben", via="gw-2")
