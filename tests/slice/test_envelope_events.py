@@ -92,3 +92,33 @@ async def test_a_listener_resumes_at_any_gateway_without_loss_or_repeat(warren: 
         await send(alice, "bob", f"away {number}", f"away-{number}")
         await warren.settled()
     assert contents == ["live 0", "away 0", "live 1", "away 1", "live 2"]
+
+
+async def messages(heard: Listener, last: str | None, content: str) -> list[tuple[str | None, object, str | None]]:
+    """The messages up to the one that is told by this name last: the name, the content and the id of each."""
+    told: list[tuple[str | None, object, str | None]] = []
+    while not told or told[-1][:2] != (last, content):
+        each = await heard.any()
+        if each.frame is not None and each.name == "chat":
+            told.append((each.name, each.frame["content"], each.id))
+        elif each.frame is not None and each.frame.get("type") == "message":
+            told.append((each.name, each.frame["data"]["content"], each.id))
+    return told
+
+
+@pytest.mark.parametrize(("events", "last"), [("all", None), ("envelope", "chat"), ("native", None)])
+async def test_a_listener_that_is_cut_off_behind_any_message_goes_on_right_there(
+    warren: Warren, events: str, last: str | None
+) -> None:
+    alice = await warren.connect("alice")
+    async with listener(warren, "bob", "gw-1", events=events) as bob:
+        for number in range(3):
+            await send(alice, "bob", str(number), f"c{number}")
+        told = await messages(bob, last, "2")
+    await warren.settled()
+    assert len(told) == (6 if events == "all" else 3)
+    for number, (_, _, id_) in enumerate(told[:-1]):
+        assert id_ is not None
+        async with listener(warren, "bob", "gw-2", events=events, since=id_) as bob:
+            rest = await messages(bob, last, "2")
+        assert [each[:2] for each in (*told[: number + 1], *rest)] == [each[:2] for each in told]

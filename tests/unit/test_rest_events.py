@@ -53,13 +53,21 @@ async def test_a_listener_is_a_session_until_it_hangs_up() -> None:
         assert (await edge.service.stats())["sessions"] == 0
 
 
-async def test_the_last_of_what_is_written_together_has_the_id_behind_all_of_it() -> None:
+async def test_each_of_what_is_written_together_has_the_id_behind_it() -> None:
     async with gateway() as edge, served(edge.app) as http, listening(http, path(edge)) as listener:
         await listener.next("welcome")
         await edge.deliver(stored(1), stored(2), stored(3))
         ids = [(await listener.told()).id for _ in range(3)]
-        assert ids[:2] == [None, None]
-        assert versions(ids[2]) == {ROOM: 3}
+        assert [versions(id_) for id_ in ids] == [{ROOM: 1}, {ROOM: 2}, {ROOM: 3}]
+
+
+async def test_an_id_that_is_long_is_at_the_end_of_what_is_written_together_alone() -> None:
+    async with gateway() as edge, served(edge.app) as http, listening(http, path(edge)) as listener:
+        await listener.next("welcome")
+        await edge.deliver(*(stored(1, room=ConversationId(f"room-{number}")) for number in range(60)))
+        ids = [(await listener.told()).id for _ in range(60)]
+        assert [id_ is not None for id_ in ids] == [True] * 50 + [False] * 9 + [True]
+        assert len(versions(ids[-1])) == 60
 
 
 async def test_what_changes_no_position_has_no_id() -> None:
