@@ -60,8 +60,10 @@ from gateway.dialects.service_views import (
     TypingView,
     agent_view,
     clock_time,
+    device_mark,
     failure,
     moment,
+    part_of,
 )
 from gateway.dialects.socket_io import Connect, Event, ack_frame, decode, event_frame
 from gateway.dialects.world import SocketWorld
@@ -207,9 +209,14 @@ class ServiceDialect:
         return ()
 
     def _message(self, message: Message) -> Sequence[Frame] | Telling:
-        if message.sender_id == self._user_id and self._known.was_sent(message.client_id):
+        if message.sender_id == self._user_id and self._is_from_here(message):
             return self._status_frames(self._receipts.sent(message, self._kit.now()))
         return () if message.deleted_at is not None else Telling(partial(self._shown, message))
+
+    def _is_from_here(self, message: Message) -> bool:
+        """Tell whether an own message was sent on this socket, or on an earlier one of this device."""
+        assert self._caller is not None
+        return self._known.was_sent(message.client_id) or part_of(message).device == device_mark(self._caller)
 
     async def _shown(self, message: Message, world: SocketWorld) -> Sequence[Frame]:
         view = await shown_message(world, message, self._known, zone=self._kit.zone, since=self._opened_at)

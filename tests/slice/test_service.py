@@ -193,6 +193,15 @@ async def test_what_came_while_away_is_pushed_in_order_as_offline_and_once(warre
     assert await again.texts() == []
 
 
+async def test_own_messages_come_to_the_users_other_devices_alone_and_not_back(connect: Connect) -> None:
+    alice, _, tablet = await connect("alice"), await connect("bob"), await connect("alice", device="tablet")
+    await tablet.hang_up()
+    await alice.say("s1", "mine", to_user_id="bob")
+    await alice.hang_up()
+    assert await (await connect("alice", via="gw-2")).texts() == []
+    assert await (await connect("alice", device="tablet")).texts() == ["mine"]
+
+
 async def test_what_was_pushed_and_not_acknowledged_is_pushed_again(warren: Warren, connect: Connect) -> None:
     alice, bob = await connect("alice"), await connect("bob")
     for text in ("1", "2", "3"):
