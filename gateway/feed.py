@@ -14,8 +14,6 @@ from gateway.dialects.base import Dialect, Frame, Lagged, Pushed, Telling
 from gateway.voice import Voice
 from shared.commands import Stage
 from shared.events import (
-    ConversationChange,
-    ConversationChanged,
     Entry,
     LogEvent,
     Message,
@@ -113,6 +111,7 @@ class Feed:
         self.position = position
         self.lock = asyncio.Lock()
         self.flow = Flow.HELD
+        self.past = dialect.habits.past
         self.lags = False  # the client has read too slowly, and has not been brought up to date since
         self._dialect = dialect
         self._voice = voice
@@ -139,22 +138,12 @@ class Feed:
             self._fall_behind()
         else:
             verdict = self.position.judge_version(push.conversation_id, push.version, entry)
-            if verdict is Verdict.NEXT or (verdict is Verdict.GAP and self._begins_with(entry)):
+            if verdict is Verdict.NEXT:
                 self._push(push, entry)
             elif verdict is Verdict.GAP:
                 metrics.GAPS.inc()
                 self._wants(self)
                 self._hold(push)
-
-    def _begins_with(self, entry: Entry) -> bool:
-        """Tell whether the user joins with an entry, and is not pushed what came before it."""
-        return (
-            not self._dialect.habits.past
-            and isinstance(entry, ConversationChanged)
-            and entry.change is ConversationChange.MEMBER_ADDED
-            and self.user_id in entry.user_ids
-            and entry.conversation_id not in self.position.versions
-        )
 
     def _offer_sign(self, push: Push) -> None:
         """Push what is no entry of a log."""

@@ -240,7 +240,7 @@ class Habits:
     `fetches`: they can be told (Lagged) to fetch what is too much to push; else they are pushed all of it.
     `beats`: they send a frame now and then; one that is silent for the setting's time is closed.
     `typing_s`: so long they are typing after they have said so.
-    `past`: who joins a conversation is pushed what was said there before, as far as they may read it.
+    `past`: who comes to a conversation is pushed what was said there before, as far as they may read it.
     `follows`: they do not ask for the presence of those whom their user talks to directly, but are told of it.
     """
 
