@@ -18,6 +18,7 @@ from shared.ids import NewId
 from shared.position import Position
 
 MAX_CONVERSATIONS = 50  # in the id of each event: longer ones take time, and much of what is written
+MAX_TOLD = 16  # events that were told by name alone; each takes a stream that was cut off in the middle of one
 TOLD = "~"  # parts what an id says; it is in no token and no id
 _ENCODER = msgspec.json.Encoder()
 # A client's metadata may be written in several lines, and some readers take further characters for the end of one.
@@ -76,14 +77,15 @@ class AllEvents(NativeEvents):
     """Each thing twice, first as the envelope wire names it: a browser's `onmessage` hears of the native one alone.
 
     Between the two a listener is behind the one and not behind the other. The id there says so: the position before
-    both, and which event was told by its name already.
+    both, and which event was told by its name already. So do the ids that follow, until it is told natively, too: who
+    comes back may be told of others first.
     """
 
     habits: ClassVar[Habits] = Habits(fetches=False, follows=True)
 
     def __init__(self, *, new_id: NewId, now: Callable[[], datetime], max_frame_bytes: int) -> None:
         super().__init__(new_id=new_id, now=now, max_frame_bytes=max_frame_bytes)
-        self.told: str | None = None  # what a listener that comes back was told by its name, and not otherwise
+        self.told: dict[str, None] = {}  # what the listener was told by its name, and not natively yet
         self._teller = Teller()
         self._before: str | None = None
 
@@ -94,11 +96,17 @@ class AllEvents(NativeEvents):
 
     def render(self, event: Pushed) -> Sequence[Frame]:
         """Encode an event."""
-        before, behind = self._before, self._behind(event)
-        if isinstance(event, LogEvent):
-            self._before = behind
-        between = f"{before}{TOLD}{_place(event)}" if before and behind and isinstance(event, LogEvent) else None
-        return (*_marked(self._named(event), between), *_marked(self._native(event), behind))
+        if not isinstance(event, LogEvent):
+            return (*self._named(event), *self._native(event))
+        named, place = self._named(event), _place(event)
+        before, self._before = self._before, self._behind(event)
+        self.told[place] = None
+        between = self._id(before)
+        del self.told[place]
+        return (*_marked(named, between), *_marked(self._native(event), self._id(self._before)))
+
+    def _id(self, since: str | None) -> str | None:
+        return None if since is None else TOLD.join((since, *self.told))
 
     def welcome(self, welcome: Welcome) -> Sequence[Frame]:
         """Encode that the stream is open."""
@@ -107,7 +115,7 @@ class AllEvents(NativeEvents):
 
     def _named(self, event: Pushed) -> Sequence[Frame]:
         """Encode an event by its names, the chief one last: it has the id."""
-        if self.told is not None and isinstance(event, LogEvent) and _place(event) == self.told:
+        if self.told and isinstance(event, LogEvent) and _place(event) in self.told:
             return ()
         return [_event(saying.kind, saying.data) for saying in reversed(self._teller.sayings(event))]
 
@@ -142,13 +150,13 @@ KINDS: dict[Events, type[NativeEvents]] = {
 }
 
 
-def told_by_name(since: str | None) -> str | None:
-    """Give which event the listener with this id was told by its name alone."""
-    return None if since is None else since.partition(TOLD)[2] or None
+def told_by_name(since: str | None) -> dict[str, None]:
+    """Give which events the listener with this id was told by their names alone."""
+    return {} if since is None else dict.fromkeys(since.split(TOLD)[1:][-MAX_TOLD:])
 
 
 def _place(event: Entry) -> str:
-    return f"{event.conversation_id}{TOLD}{event.version}"
+    return f"{event.version}:{event.conversation_id}"
 
 
 def _marked(frames: Sequence[Frame], id_: str | None) -> Sequence[Frame]:

@@ -94,10 +94,10 @@ async def test_a_listener_resumes_at_any_gateway_without_loss_or_repeat(warren: 
     assert contents == ["live 0", "away 0", "live 1", "away 1", "live 2"]
 
 
-async def messages(heard: Listener, last: str | None, content: str) -> list[tuple[str | None, object, str | None]]:
-    """The messages up to the one that is told by this name last: the name, the content and the id of each."""
+async def messages(heard: Listener, *last: object) -> list[tuple[str | None, object, str | None]]:
+    """The next message, or all up to the last, by its name and content: the name, the content and the id of each."""
     told: list[tuple[str | None, object, str | None]] = []
-    while not told or told[-1][:2] != (last, content):
+    while not told or (last and told[-1][:2] != last):
         each = await heard.any()
         if each.frame is not None and each.name == "chat":
             told.append((each.name, each.frame["content"], each.id))
@@ -122,3 +122,24 @@ async def test_a_listener_that_is_cut_off_behind_any_message_goes_on_right_there
         async with listener(warren, "bob", "gw-2", events=events, since=id_) as bob:
             rest = await messages(bob, last, "2")
         assert [each[:2] for each in (*told[: number + 1], *rest)] == [each[:2] for each in told]
+
+
+@pytest.mark.parametrize("events", ["all", "envelope", "native"])
+async def test_a_listener_that_is_cut_off_behind_each_message_is_told_all_of_them_once(
+    warren: Warren, events: str
+) -> None:
+    async with listener(warren, "bob", "gw-1", events=events) as bob:
+        await bob.any()
+        since = bob.last_id
+    for sender in "alice", "carol":
+        socket = await warren.connect(sender)
+        for number in range(2):
+            await send(socket, "bob", f"{sender} {number}", f"c{number}")
+    await warren.settled()
+    told: list[tuple[str | None, object]] = []
+    while len(told) < (8 if events == "all" else 4):
+        assert since is not None
+        async with listener(warren, "bob", "gw-2", events=events, since=since) as bob:
+            [(name, content, since)] = await messages(bob)
+        told.append((name, content))
+    assert len(set(told)) == len(told)
