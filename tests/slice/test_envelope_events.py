@@ -131,15 +131,17 @@ async def test_a_listener_that_is_cut_off_behind_each_message_is_told_all_of_the
     async with listener(warren, "bob", "gw-1", events=events) as bob:
         await bob.any()
         since = bob.last_id
-    for sender in "alice", "carol":
-        socket = await warren.connect(sender)
-        for number in range(2):
-            await send(socket, "bob", f"{sender} {number}", f"c{number}")
-    await warren.settled()
+    senders = {name: await warren.connect(name) for name in ("alice", "carol")}
+    first, second = sorted(senders, key=lambda name: warren.direct(name, "bob"))  # their turns, where both have news
+    await send(senders[second], "bob", "one", "c1")
+    later = {"two": first, "three": second, "four": first}
     told: list[tuple[str | None, object]] = []
     while len(told) < (8 if events == "all" else 4):
         assert since is not None
+        await warren.settled()
         async with listener(warren, "bob", "gw-2", events=events, since=since) as bob:
             [(name, content, since)] = await messages(bob)
         told.append((name, content))
+        for text in list(later)[:1]:
+            await send(senders[later.pop(text)], "bob", text, text)
     assert len(set(told)) == len(told)
