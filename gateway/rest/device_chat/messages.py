@@ -11,12 +11,13 @@ from gateway.dialects.devices_reading import received
 from gateway.dialects.devices_views import DeviceMessage, device_message
 from gateway.dialects.pairs import pair_name
 from gateway.dialects.receipts import reached
+from gateway.dialects.sent import sent_message
 from gateway.dialects.world import World
 from gateway.rest.device_chat.bodies import MAX_CLIENT_ID_CHARS, ListWish, MarkedAs, SendWish, StatusWish
 from gateway.rest.device_chat.views import MessagesView, SentView, UpdatedView
 from shared.commands import Acknowledge, SendMessage, Stage
 from shared.errors import Forbidden, Invalid, InvalidField, NotAMember, NotFound, Unavailable
-from shared.events import Message, Stored
+from shared.events import Message
 from shared.history_api import MAX_PAGE, MessagePage, Watermark
 from shared.ids import ConversationId, UserId
 
@@ -32,7 +33,7 @@ async def send(world: World, wish: SendWish) -> SentView:
     conversation_id, peer = await _addressee(world, wish)
     command = _command(world, wish, conversation_id, peer)
     outcome = await world.send(command)
-    message = await _sent(world, command, outcome)
+    message = await sent_message(world, command, outcome)
     to, others = await _receivers(world, conversation_id, peer)
     shown = device_message(message, to)
     if isinstance(outcome, Accepted):
@@ -172,27 +173,6 @@ def _client_id(given: object) -> str | None:
         problem = f"metadata.client_id: it is a string of 1 to {MAX_CLIENT_ID_CHARS} characters."
         raise InvalidField(problem, path="metadata.client_id")
     return given
-
-
-async def _sent(world: World, command: SendMessage, outcome: Stored | Accepted) -> Message:
-    """Give the message as it is stored, or will be: of a repeat, the first one. Raises: Unavailable."""
-    if isinstance(outcome, Stored) and outcome.message_id != command.message_id:
-        return await world.read_message(outcome.message_id)
-    stored = outcome if isinstance(outcome, Stored) else None
-    return Message(
-        id=outcome.message_id,
-        number=stored.number if stored else 0,
-        conversation_id=outcome.conversation_id,
-        seq=stored.seq if stored else 0,
-        version=stored.version if stored else 0,
-        client_id=command.client_id,
-        sender_id=command.sender_id,
-        sender_name=command.sender_name,
-        type=command.type,
-        content=command.content,
-        metadata=command.metadata,
-        created_at=stored.created_at if stored else world.now(),
-    )
 
 
 async def _receivers(

@@ -7,6 +7,7 @@ from gateway.dialects.huddle_composing import channel, check_text, compose, ment
 from gateway.dialects.huddle_joining import visit
 from gateway.dialects.huddle_reading import Say
 from gateway.dialects.huddle_views import Attachment, MessageView, message_views, own_part
+from gateway.dialects.sent import sent_message
 from gateway.dialects.world import World
 from gateway.rest.fields import ConversationPath, IdempotencyKey, MessagePath
 from gateway.rest.huddle.errors import HuddleRoute
@@ -203,7 +204,7 @@ async def _send(world: World, wish: ShortMessageWish, channel_id: str, key: str 
     outcome = await world.send(command)
     if not isinstance(outcome, Stored):
         return StructResponse(Said(message="The message is on its way."), status_code=202)
-    return StructResponse(await _shown(world, await world.read_message(str(outcome.number))), status_code=201)
+    return StructResponse(await _shown(world, await sent_message(world, command, outcome)), status_code=201)
 
 
 async def _own(world: World, name: str) -> Message:
