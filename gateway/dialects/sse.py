@@ -81,7 +81,7 @@ class AllEvents(NativeEvents):
     comes back may be told of others first.
     """
 
-    habits: ClassVar[Habits] = Habits(fetches=False, follows=True)
+    habits: ClassVar[Habits] = Habits(fetches=False, past=False, follows=True)
 
     def __init__(self, *, new_id: NewId, now: Callable[[], datetime], max_frame_bytes: int) -> None:
         super().__init__(new_id=new_id, now=now, max_frame_bytes=max_frame_bytes)
@@ -123,7 +123,7 @@ class AllEvents(NativeEvents):
 class EnvelopeEvents(AllEvents):
     """The envelope wire's events alone. Its listeners acknowledge nothing, so what is written counts as delivered."""
 
-    habits: ClassVar[Habits] = Habits(acknowledges=False, fetches=False, follows=True)
+    habits: ClassVar[Habits] = Habits(acknowledges=False, fetches=False, past=False, follows=True)
 
     def render(self, event: Pushed) -> Sequence[Frame]:
         """Encode an event."""

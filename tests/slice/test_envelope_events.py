@@ -9,13 +9,13 @@ import pytest
 from tests.clients.envelope import ChatMessage
 from tests.fakes.clock import settle
 from tests.fakes.listener import Listener, listening, served
-from tests.slice.test_conversations import room, say
+from tests.slice.test_conversations import rest, room, say
 from tests.slice.warren import Warren, running, send
 
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running() as warren:
+    async with running(wires="envelope") as warren:
         warren.start_gateway("gw-2")
         await settle()
         yield warren
@@ -145,3 +145,19 @@ async def test_a_listener_that_is_cut_off_behind_each_message_is_told_all_of_the
         for text in list(later)[:1]:
             await send(senders[later.pop(text)], "bob", text, text)
     assert len(set(told)) == len(told)
+
+
+@pytest.mark.parametrize("events", ["all", "envelope"])
+async def test_who_is_added_hears_that_once_and_nothing_of_what_was_said_before(warren: Warren, events: str) -> None:
+    alice = await warren.connect("alice")
+    async with listener(warren, "bob", "gw-2", events=events) as bob:
+        news = await room(warren, "alice", kind="channel")
+        await say(alice, news, "before")
+        await rest(warren, "alice", "POST", f"/v1/conversations/{news}/members", user_ids=["bob"])
+        await say(alice, news, "now")
+        told: list[object] = []
+        while not told or told[-1] != "now":
+            each = await bob.any()
+            if each.frame is not None and each.name in ("chat", "notification"):
+                told.append(each.frame.get("content") or each.frame["body"])
+    assert told == ["You were added.", "now"]
