@@ -31,6 +31,9 @@ class SocketSettings(Settings):
     close_s: float = Field(5.0, gt=0, description="time to write what waits and the close frame")
     heartbeat_s: float = Field(30.0, gt=0, description="seconds between WebSocket pings")  # home routers drop at 60 s
     silence_s: float = Field(120.0, gt=0, description="a client silent for so long is closed")
+    arrival_s: float = Field(
+        1.0, ge=0, description="how long a registration of the service wire waits at most until its device is listed"
+    )
     sync_wait_s: float = Field(5.0, gt=0, description="how long pushes wait for the sync of a client that resumes")
 
     # 16 KiB of content are at most 96 KiB where the client escapes every character, as \u0001.

@@ -205,6 +205,7 @@ def _services(
             watchers=watchers,
             clock=clock,
             new_id=new_id,
+            arrival_s=own.arrival_s,
         ),
         clock=clock,
     )
