@@ -17,7 +17,7 @@ from tests.slice.warren import Warren, running, send
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running() as warren:
+    async with running(wires="flutter") as warren:
         warren.start_gateway("gw-2")
         await settle()
         yield warren

@@ -16,7 +16,7 @@ from tests.slice.warren import Warren, running, send
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running() as warren:
+    async with running(wires="huddle") as warren:
         warren.start_gateway("gw-2")
         await settle()
         yield warren

@@ -13,7 +13,7 @@ from tests.slice.warren import Warren, running
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running() as warren:
+    async with running(wires="huddle") as warren:
         yield warren
 
 
