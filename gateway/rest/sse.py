@@ -69,7 +69,7 @@ def sse_router(*, door: Door, callers: Callers, services: Services, new_id: NewI
         kind = _kind(events, named=named)
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-            await listeners.serve(identity, last_event_id or since, kind, scope, receive, send)
+            await listeners.serve(identity, last_event_id or since or None, kind, scope, receive, send)
 
         return _Stream(serve)
 

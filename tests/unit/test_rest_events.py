@@ -144,6 +144,15 @@ async def test_a_position_that_is_none_is_told_and_events_go_on_from_now() -> No
         assert await contents(listener, 1) == ["1"]
 
 
+async def test_an_empty_position_is_none() -> None:
+    async with (
+        gateway() as edge,
+        served(edge.app) as http,
+        listening(http, path(edge, since=""), last_event_id="") as listener,
+    ):
+        await listener.next("welcome")
+
+
 async def test_a_silent_stream_has_a_comment_each_fifteen_seconds() -> None:
     async with gateway() as edge, served(edge.app) as http, listening(http, path(edge)) as listener:
         await listener.next("welcome")
