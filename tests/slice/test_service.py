@@ -16,7 +16,7 @@ Connect = Callable[..., Awaitable[Client]]
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running(wires="service") as warren:
+    async with running(wires="service,flutter") as warren:
         warren.start_gateway("gw-2")
         await settle()
         yield warren
