@@ -1,5 +1,6 @@
 """What the devices wire calls users and conversations: devices, and sessions named after two of them."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from shared.ids import ID_PATTERN, ConversationId, UserId, direct_conversation_i
 from shared.presence_api import MAX_USERS
 
 SESSION_PATTERN = ID_PATTERN.replace("128", "257")  # of two devices' ids
+PATIENCE_S = 1.0  # with presence, for what is good to know: nobody waits longer for their chats
 _SHOWN_CHARS = 8
 
 
@@ -24,11 +26,26 @@ async def names_of(world: World, user_ids: Iterable[UserId]) -> Mapping[UserId, 
     wanted, names = list(user_ids), dict[UserId, str]()
     for start in range(0, len(wanted), MAX_USERS):
         try:
-            people = await world.people(wanted[start : start + MAX_USERS])
-        except Unavailable:
+            async with asyncio.timeout(PATIENCE_S):
+                people = await world.people(wanted[start : start + MAX_USERS])
+        except (Unavailable, TimeoutError):
             break
         names |= {user_id: name_of(user_id, person.name) for user_id, person in people.items()}
     return names
+
+
+async def here_among(world: World, user_ids: Iterable[UserId]) -> set[UserId]:
+    """Tell who of these is connected; while presence is away, nobody is known to be."""
+    wanted = sorted(user_ids)
+    here: set[UserId] = set()
+    try:
+        for start in range(0, len(wanted), MAX_USERS):
+            async with asyncio.timeout(PATIENCE_S):
+                found = await world.presence.presence_of(wanted[start : start + MAX_USERS])
+            here |= {user_id for user_id, presence in found.items() if presence.status != "offline"}
+    except (Unavailable, TimeoutError):
+        return set()
+    return here
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The devices wire, byte by byte: what client frames mean, and how the server's frames look."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from gateway.dialects import devices_names
 from gateway.dialects.base import (
     BadFrame,
     Caller,
@@ -28,7 +30,8 @@ from gateway.dialects.base import (
     Welcome,
 )
 from gateway.dialects.devices import DevicesDialect
-from gateway.dialects.world import Room, SocketWorld
+from gateway.dialects.devices_names import here_among, names_of
+from gateway.dialects.world import Person, Room, SocketWorld
 from gateway.disconnects import Disconnect
 from shared.commands import ConversationKind, JoinRule, MessageType, Stage
 from shared.errors import ErrorBody, RateLimited, WarrenError
@@ -158,6 +161,11 @@ def world() -> FakeWorld:
 def read(name: str) -> dict[str, Any]:
     vectors: dict[str, Any] = json.loads((VECTORS / f"{name}.json").read_text())
     return vectors
+
+
+async def never(user_ids: object) -> Mapping[UserId, Person]:
+    await asyncio.Event().wait()
+    raise AssertionError
 
 
 async def means(frame: str, wire: DevicesDialect, around: SocketWorld) -> object:
@@ -292,3 +300,12 @@ def test_whatever_comes_is_read_or_is_a_bad_frame(frame: Frame) -> None:
             assert isinstance(made, Reply) or isinstance(made.wish, Errand)
     except BadFrame as bad:
         dialect().refuse(bad.error.body(), reply_to=bad.reply_to)
+
+
+async def test_nobody_waits_long_for_names_and_for_who_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices_names, "PATIENCE_S", 0.01)
+    around = world()
+    around.presence.gate.clear()
+    assert await here_among(around, (BOB, CAROL)) == set()
+    around.people = never  # type: ignore[method-assign]
+    assert await names_of(around, (BOB, CAROL)) == {}

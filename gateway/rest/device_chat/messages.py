@@ -6,7 +6,15 @@ from msgspec.structs import replace
 
 from gateway.content import check_content, check_type, encode_metadata
 from gateway.dialects.base import Accepted
-from gateway.dialects.devices_names import Addressed, find_recipient, find_session, in_room, names_of, to_device
+from gateway.dialects.devices_names import (
+    Addressed,
+    find_recipient,
+    find_session,
+    here_among,
+    in_room,
+    names_of,
+    to_device,
+)
 from gateway.dialects.devices_reading import received
 from gateway.dialects.devices_views import DeviceMessage, device_message
 from gateway.dialects.pairs import pair_name
@@ -16,7 +24,7 @@ from gateway.dialects.world import World
 from gateway.rest.device_chat.bodies import MAX_CLIENT_ID_CHARS, ListWish, MarkedAs, SendWish, StatusWish
 from gateway.rest.device_chat.views import MessagesView, SentView, UpdatedView
 from shared.commands import Acknowledge, SendMessage, Stage
-from shared.errors import Forbidden, Invalid, InvalidField, NotAMember, NotFound, Unavailable
+from shared.errors import Forbidden, Invalid, InvalidField, NotAMember, NotFound
 from shared.events import Message
 from shared.history_api import MAX_PAGE, MessagePage, Watermark
 from shared.ids import ConversationId, UserId
@@ -41,7 +49,7 @@ async def send(world: World, wish: SendWish) -> SentView:
     return SentView(
         message_id=shown.id,
         status=shown.status,
-        delivered=await _any_here(world, others),
+        delivered=bool(await here_among(world, others)),
         created_at=shown.created_at,
         session_id=shown.session_id,
         message=shown,
@@ -187,17 +195,6 @@ async def _receivers(
     recipient = room.peer_of(caller)
     names = {} if recipient is None else await names_of(world, (recipient,))
     return in_room(room, caller, names), others
-
-
-async def _any_here(world: World, user_ids: Sequence[UserId]) -> bool:
-    """Tell whether one of these users is connected; while presence is away, nobody is known to be."""
-    if not user_ids:
-        return False
-    try:
-        found = await world.presence.presence_of(user_ids)
-    except Unavailable:
-        return False
-    return any(presence.status != "offline" for presence in found.values())
 
 
 # --- reading
