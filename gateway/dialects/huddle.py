@@ -114,7 +114,7 @@ class HuddleDialect:
                 raise AssertionError(f"A ping is answered at once: {asked}")
 
     async def _say(self, wish: Say, about: str, world: SocketWorld) -> Sequence[Request | Reply]:
-        return (Request(await compose(world, wish), about),)
+        return (Request(await compose(world, wish, hears=True), about),)
 
     async def _type(self, wish: Type, world: SocketWorld) -> Sequence[Request | Reply]:
         room = await channel(world, wish.channel)

@@ -76,6 +76,19 @@ async def test_channels_are_changed_archived_and_deleted(warren: Warren) -> None
         assert await each.own_channels() == []
 
 
+async def test_nothing_is_said_in_a_channel_once_it_is_archived_on_any_gateway(warren: Warren) -> None:
+    warren.start_gateway("gw-2")
+    await settle()
+    alice, bob = App(warren, "1", "gw-1"), App(warren, "2", "gw-2")  # without sockets nothing is told to them
+    general = await team_channel(alice, "2")
+    await bob.call("POST", f"/channels/{general}/join")
+    bob.store.show(general)
+    await bob.send("hi")
+    await alice.call("POST", f"/channels/{general}/archive")
+    for each in (alice, bob):
+        assert await each.refused("POST", "/messages", {"channel_id": general, "content": "no"}) == (403, "forbidden")
+
+
 async def test_members_come_go_and_have_roles(warren: Warren) -> None:
     alice, bob = await app(warren, "1"), await app(warren, "2")
     general = await team_channel(alice, "2")

@@ -200,7 +200,7 @@ async def _send(world: World, wish: ShortMessageWish, channel_id: str, key: str 
         attachment_size=wish.attachment_size,
     )
     say = Say(channel_id, wish.content, wish.parent_id, wish.client_id or key, attachment)
-    command = await compose(world, say)
+    command = await compose(world, say, hears=False)
     outcome = await world.send(command)
     if not isinstance(outcome, Stored):
         return StructResponse(Said(message="The message is on its way."), status_code=202)
