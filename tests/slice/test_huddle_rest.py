@@ -87,6 +87,9 @@ async def test_nothing_is_said_in_a_channel_once_it_is_archived_on_any_gateway(w
     await alice.call("POST", f"/channels/{general}/archive")
     for each in (alice, bob):
         assert await each.refused("POST", "/messages", {"channel_id": general, "content": "no"}) == (403, "forbidden")
+        socket = each.connect()
+        socket.send_text(f'{{"type":"send_message","channel_id":{general},"data":{{"content":"no"}}}}')
+        assert (await socket.next("error"))["code"] == "forbidden"
 
 
 async def test_members_come_go_and_have_roles(warren: Warren) -> None:
