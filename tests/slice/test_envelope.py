@@ -199,6 +199,19 @@ async def test_a_message_that_is_sent_twice_at_once_is_answered_twice(warren: Wa
     assert [message["content"] for message in alice.unread("message")] == ["hi"]
 
 
+async def test_what_is_sent_right_before_a_channel_is_left_is_answered(warren: Warren) -> None:
+    alice, bob = await warren.connect("alice"), await app(warren, "bob")
+    news = await room(warren, "alice", kind="channel")
+    bob.subscribe_to_channel(news)
+    await done(warren)
+    bob.say(news, "hi", "b-1")
+    bob.unsubscribe_from_channel(news)
+    bob.subscribe_to_channel(news)
+    await done(warren)
+    assert [told.id for told in await bob.told(MessageType.CHAT)] == ["b-1"]
+    assert [message["content"] for message in alice.unread("message")] == ["hi"]
+
+
 async def test_typing_and_receipts_are_told_both_ways(warren: Warren) -> None:
     alice, bob = await warren.connect("alice"), await app(warren, "bob")
     plans = await room(warren, "alice", "bob")
