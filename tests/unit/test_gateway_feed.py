@@ -56,6 +56,13 @@ async def test_what_a_catch_up_brings_and_live_events_repeat_is_pushed_once() ->
     assert await bob.read() == [1, 2, 3]
 
 
+async def test_a_catch_up_pushes_the_oldest_of_all_conversations_first() -> None:
+    bob = Reader()
+    bob.feed.hold()
+    bob.feed.catch_up(answer(changes(1, 3, 4), changes(2, 5, room=ConversationId("other"))))
+    assert await bob.read() == [1, 2, 3, 4, 5]
+
+
 async def test_a_gap_among_the_held_events_holds_the_rest_again() -> None:
     bob = Reader()
     bob.feed.hold()
@@ -166,10 +173,10 @@ async def test_a_catch_up_larger_than_the_outbox_goes_on_when_the_client_has_rea
     bob = Reader(max_frames=4)
     rooms = [changes(1, 2, 3, room=ConversationId(name)) for name in ("a", "b")]
     assert not bob.feed.catch_up(answer(*rooms))
-    assert await bob.read() == [1, 2, 3]
+    assert await bob.read() == [1, 1, 2]
     assert bob.feed.catch_up(answer(*rooms))
     bob.feed.release()
-    assert await bob.read() == [1, 2, 3]
+    assert await bob.read() == [2, 3, 3]
 
 
 async def test_a_page_that_is_not_everything_is_announced_by_lagged() -> None:
