@@ -393,6 +393,8 @@ BAD: list[str | dict[str, Any]] = [
     {"type": "cs_cp2p", "msg_id": "q"},
     {"type": "cs_cp2p", "msg_id": "q", "payload": None},
     {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose"}},
+    {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose", "cd": {"data": {"text": ""}, "mType": -1}}},
+    {"type": "chat", "msg_id": "q", "payload": {"to_id": "rose", "content": ""}},
     {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": ["rose"], "content": "x"}},
     {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose", "content": {"x": 1}}},
     {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose", "cd": {"data": {"text": "x", "attrs": []}}}},
