@@ -1,6 +1,5 @@
 """What the devices wire calls users and conversations: devices, and sessions named after two of them."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -8,11 +7,10 @@ from gateway.dialects.pairs import pair_name, peer_in_pair
 from gateway.dialects.world import Room, World
 from shared.commands import ConversationKind
 from shared.errors import NotAMember, NotFound, Unavailable
-from shared.ids import ID_PATTERN, ConversationId, UserId, direct_conversation_id
+from shared.ids import ID_PATTERN, ConversationId, UserId, direct_conversation_id, is_direct
 from shared.presence_api import MAX_USERS
 
 SESSION_PATTERN = ID_PATTERN.replace("128", "257")  # of two devices' ids
-PATIENCE_S = 1.0  # with presence, for what is good to know: nobody waits longer for their chats
 _SHOWN_CHARS = 8
 
 
@@ -26,26 +24,11 @@ async def names_of(world: World, user_ids: Iterable[UserId]) -> Mapping[UserId, 
     wanted, names = list(user_ids), dict[UserId, str]()
     for start in range(0, len(wanted), MAX_USERS):
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                people = await world.people(wanted[start : start + MAX_USERS])
-        except (Unavailable, TimeoutError):
+            people = await world.people(wanted[start : start + MAX_USERS])
+        except Unavailable:
             break
         names |= {user_id: name_of(user_id, person.name) for user_id, person in people.items()}
     return names
-
-
-async def here_among(world: World, user_ids: Iterable[UserId]) -> set[UserId]:
-    """Tell who of these is connected; while presence is away, nobody is known to be."""
-    wanted = sorted(user_ids)
-    here: set[UserId] = set()
-    try:
-        for start in range(0, len(wanted), MAX_USERS):
-            async with asyncio.timeout(PATIENCE_S):
-                found = await world.presence.presence_of(wanted[start : start + MAX_USERS])
-            here |= {user_id for user_id, presence in found.items() if presence.status != "offline"}
-    except (Unavailable, TimeoutError):
-        return set()
-    return here
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +74,8 @@ async def find_session(world: World, name: str) -> tuple[ConversationId, UserId 
 async def find_recipient(world: World, name: str) -> tuple[ConversationId, UserId | None]:
     """Find the conversation with a device, or the group that is named in its place, as its messages name it.
 
-    A group does not stand in the way of a device of the same name. Raises: Unavailable.
+    A group does not stand in the way of a device of the same name; one that the caller has left is still a group.
+    Raises: Unavailable.
     """
     direct = direct_conversation_id(world.caller.user_id, UserId(name)), UserId(name)
     if await _is_room(world, direct[0]) or not await _is_room(world, ConversationId(name)):
@@ -101,9 +85,11 @@ async def find_recipient(world: World, name: str) -> tuple[ConversationId, UserI
 
 
 async def _is_room(world: World, conversation_id: ConversationId) -> bool:
-    """Tell whether there is a conversation that the caller is in, or was. Raises: Unavailable."""
+    """Tell whether there is a conversation; of direct ones, whether the caller's. Raises: Unavailable."""
     try:
         await world.room(conversation_id)
-    except (NotFound, NotAMember):
+    except NotFound:
         return False
+    except NotAMember:
+        return not is_direct(conversation_id)
     return True

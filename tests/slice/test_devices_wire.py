@@ -399,8 +399,8 @@ async def test_nobody_sees_or_enters_the_sessions_of_others(devices: Devices) ->
     page = {"device_id": "phone-ann", "before_id": sent["message_id"]}
     assert (await devices.call(eve, "POST", "/api/messages/list", page)).status_code == 404
     assert await eve.get_sessions() == []
-    to_room = await eve.send_message(room, "hi")  # to a device of this name: to eve there is no such group
-    assert to_room["session_id"] == "_".join(sorted((room, "phone-eve")))
+    to_room = {"recipient_id": room, "content": "hi"}
+    assert (await devices.call(eve, "POST", "/api/messages/send", to_room)).status_code == 403
     eve.connect()
     eve.send_typing_indicator(direct, is_typing=True)
     await devices.rest(eve)
@@ -463,6 +463,19 @@ async def test_what_is_others_is_refused_in_words(devices: Devices) -> None:
     assert [error["code"] for error in ann.errors] == ["forbidden"]
     assert ann.receipts == [(sent["message_id"], "delivered")]
     assert ben.typing == []
+
+
+async def test_what_is_said_to_a_group_that_was_left_is_refused(devices: Devices) -> None:
+    ann = await devices.connect("phone-ann")
+    room = await made_group(devices.warren, "phone-ann")
+    headers = {"Authorization": f"Bearer {devices.warren.token('alice')}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(devices.warren.app()), base_url="http://gw-1") as http:
+        assert (await ann.send_message(room, "here"))["session_id"] == room
+        await http.delete(f"/v1/conversations/{room}/members/phone-ann", headers=headers)
+    await devices.rest(ann)
+    refused = await devices.call(ann, "POST", "/api/messages/send", {"recipient_id": room, "content": "still here?"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_a_member")
+    assert not [session.id for session in await ann.get_sessions() if session.id != room]
 
 
 async def test_a_burst_arrives_whole_and_in_order_and_is_told_of_message_by_message(devices: Devices) -> None:

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.dialects import devices_names
 from gateway.dialects.base import (
     BadFrame,
     Caller,
@@ -30,9 +29,10 @@ from gateway.dialects.base import (
     Welcome,
 )
 from gateway.dialects.devices import DevicesDialect
-from gateway.dialects.devices_names import here_among, names_of
 from gateway.dialects.world import Person, Room, SocketWorld
 from gateway.disconnects import Disconnect
+from gateway.rest.device_chat import knowing
+from gateway.rest.device_chat.knowing import here_among, names_of
 from shared.commands import ConversationKind, JoinRule, MessageType, Stage
 from shared.errors import ErrorBody, RateLimited, WarrenError
 from shared.events import (
@@ -303,7 +303,7 @@ def test_whatever_comes_is_read_or_is_a_bad_frame(frame: Frame) -> None:
 
 
 async def test_nobody_waits_long_for_names_and_for_who_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices_names, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(knowing, "PATIENCE_S", 0.01)
     around = world()
     around.presence.gate.clear()
     assert await here_among(around, (BOB, CAROL)) == set()

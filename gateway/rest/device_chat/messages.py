@@ -6,15 +6,7 @@ from msgspec.structs import replace
 
 from gateway.content import check_content, check_type, encode_metadata
 from gateway.dialects.base import Accepted
-from gateway.dialects.devices_names import (
-    Addressed,
-    find_recipient,
-    find_session,
-    here_among,
-    in_room,
-    names_of,
-    to_device,
-)
+from gateway.dialects.devices_names import Addressed, find_recipient, find_session, in_room, to_device
 from gateway.dialects.devices_reading import received
 from gateway.dialects.devices_views import DeviceMessage, device_message
 from gateway.dialects.pairs import pair_name
@@ -22,6 +14,7 @@ from gateway.dialects.receipts import reached
 from gateway.dialects.sent import sent_message
 from gateway.dialects.world import World
 from gateway.rest.device_chat.bodies import MAX_CLIENT_ID_CHARS, ListWish, MarkedAs, SendWish, StatusWish
+from gateway.rest.device_chat.knowing import here_among, names_of
 from gateway.rest.device_chat.views import MessagesView, SentView, UpdatedView
 from shared.commands import Acknowledge, SendMessage, Stage
 from shared.errors import Forbidden, Invalid, InvalidField, NotAMember, NotFound

@@ -4,10 +4,11 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
-from gateway.dialects.devices_names import find_session, here_among, in_room, name_of, names_of, session_id
+from gateway.dialects.devices_names import find_session, in_room, name_of, session_id
 from gateway.dialects.devices_views import DeviceMessage, device_message
 from gateway.dialects.world import World
 from gateway.known import room_of
+from gateway.rest.device_chat.knowing import here_among, names_of
 from gateway.rest.device_chat.messages import marks_for, visible_messages
 from gateway.rest.device_chat.views import ClearedView, SessionsView, SessionView, UnreadView
 from shared.clock import rfc3339
