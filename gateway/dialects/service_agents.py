@@ -9,7 +9,7 @@ from datetime import timedelta
 from gateway.dialects.service_sessions import AGENT, AGENTS, part_of, take
 from gateway.dialects.world import Person, World
 from shared.commands import ConversationKind, CreateConversation, Role, SetMembers
-from shared.errors import Forbidden, NotAMember, NotFound
+from shared.errors import Conflict, Forbidden, NotAMember, NotFound
 from shared.history_api import Conversation
 from shared.ids import ConversationId, UserId
 from shared.presence_api import MAX_USERS
@@ -65,7 +65,11 @@ async def match(world: World, conversation_id: ConversationId) -> Person | None:
     if not here:
         return None
     chosen = min([(await _open_sessions(world, agent), agent) for agent in here])[1]
-    await take(world, conversation, chosen)
+    try:
+        await take(world, conversation, chosen)
+    except Conflict:  # another agent has taken it at the same time
+        taken = part_of(await world.history.conversation(world.caller.user_id, conversation_id)).agent
+        return None if taken is None else await _person(world, UserId(taken))
     return await _person(world, chosen)
 
 

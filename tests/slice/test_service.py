@@ -368,6 +368,20 @@ async def test_an_agent_takes_a_session_that_waits_and_its_user_is_told(connect:
     assert (await user.ask("accept_session", session_id="s1"))["code"] == "forbidden"
 
 
+async def test_of_agents_who_accept_a_session_at_once_one_gets_it(connect: Connect) -> None:
+    one, two = await connect("agent1", agent=True), await connect("agent2", agent=True, via="gw-2")
+    user = await connect("user1")
+    await user.say("s1", "help")
+    for agent in (one, two):
+        agent.socket.emit("accept_session", {"session_id": "s1"}, "99")
+    await one.settle()
+    await two.settle()
+    first, second = sorted((one.socket.acks["99"], two.socket.acks["99"]), key=lambda answer: not answer["success"])
+    assert first["success"]
+    assert (second["success"], second["code"]) == (False, "conflict")
+    assert len(await user.heard("session_accepted_for_user")) == 1
+
+
 async def test_an_agent_who_sends_into_a_waiting_session_joins_it(connect: Connect) -> None:
     agent, user = await connect("agent1", agent=True), await connect("user1")
     await user.say("s1", "help")
