@@ -25,6 +25,7 @@ from shared.events import (
     DeviceInfo,
     Entry,
     MessageFailed,
+    Notified,
     ReceiptAdvanced,
     Stored,
     TypingChanged,
@@ -200,7 +201,7 @@ class Presences(msgspec.Struct, frozen=True, kw_only=True):
 Answer: TypeAlias = (
     Stored | Accepted | ConversationCreated | Changed | MessagePage | SyncAnswer | Presences | Welcome | Done
 )
-Pushed: TypeAlias = Entry | ReceiptAdvanced | TypingChanged | Presence | MessageFailed | StoredLate | Lagged
+Pushed: TypeAlias = Entry | ReceiptAdvanced | TypingChanged | Presence | MessageFailed | Notified | StoredLate | Lagged
 
 
 @dataclass(frozen=True, slots=True)

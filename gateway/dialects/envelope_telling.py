@@ -18,6 +18,7 @@ from shared.events import (
     MessageEdited,
     MessageFailed,
     MessageStored,
+    Notified,
     ReceiptAdvanced,
     TypingChanged,
 )
@@ -69,10 +70,19 @@ class Teller:
                 return (Saying(TYPING, views.typing_view(event, self._name_of(event.conversation_id))),)
             case Presence():
                 return tuple(self._status(event))
+            case Notified():
+                return (self._notification(event),)
             case MessageFailed():
                 return (Saying(RECEIPT, views.failed_view(event, self._name_of(event.conversation_id))),)
             case _:  # a reaction has no word here; what is stored late comes as a message, and nothing is left out
                 return ()
+
+    def _notification(self, event: Notified) -> Saying:
+        data: dict[str, object] = {"kind": "server", **msgspec.json.decode(event.data)}
+        note = views.NotificationView(
+            id=event.id, title=event.title, body=event.body, data=data, created_at=rfc3339(event.at)
+        )
+        return Saying(NOTIFICATION, note, note.id)
 
     def chat(self, message: Message) -> Saying:
         """Tell of a message: to its sender by the sender's own id of it."""
