@@ -70,7 +70,7 @@ class WebSocketClient(Tuning):
         """
         self.disconnect()
         self._queue.open()
-        if str(user_id) != str(self._user_id):
+        if self._user_id != "" and str(user_id) != str(self._user_id):
             self._mailbox = Mailbox()
         self._user_id = user_id
         registration = Registration(
@@ -138,12 +138,12 @@ class WebSocketClient(Tuning):
         return sending
 
     def send_message_delivered(self, message_id: int | str, user_id: int | str) -> None:
-        """Acknowledge a message as delivered, now or after the next connection. Raises: Closed."""
-        self._open_link().say_receipt("message_delivered", receipt_of(message_id, user_id))
+        """Acknowledge a message as delivered, now or after the next connection."""
+        self._say_receipt("message_delivered", receipt_of(message_id, user_id))
 
     def send_message_read(self, message_id: int | str, user_id: int | str) -> None:
-        """Acknowledge a message as read, now or after the next connection. Raises: Closed."""
-        self._open_link().say_receipt("message_read", receipt_of(message_id, user_id))
+        """Acknowledge a message as read, now or after the next connection."""
+        self._say_receipt("message_read", receipt_of(message_id, user_id))
 
     def flush(self, timeout: float = 30.0) -> bool:
         """Wait until the server has answered all that was sent. False: it has not, or the connection is lost."""
@@ -211,6 +211,13 @@ class WebSocketClient(Tuning):
         listener = self._listeners.get(event)
         if listener is not None:
             listener(data)
+
+    def _say_receipt(self, event: str, receipt: Message) -> None:
+        link = self._link
+        if link is None:
+            self._mailbox.receipts.add(event, receipt)
+        else:
+            link.say_receipt(event, receipt)
 
     def _open_link(self) -> Link:
         link = self._link

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from enum import Enum, auto
+from heapq import merge
 from typing import TypeAlias
 
 from msgspec.structs import replace
@@ -14,8 +15,6 @@ from gateway.dialects.base import Dialect, Frame, Lagged, Pushed, Telling
 from gateway.voice import Voice
 from shared.commands import Stage
 from shared.events import (
-    ConversationChange,
-    ConversationChanged,
     Entry,
     LogEvent,
     Message,
@@ -113,6 +112,7 @@ class Feed:
         self.position = position
         self.lock = asyncio.Lock()
         self.flow = Flow.HELD
+        self.past = dialect.habits.past
         self.lags = False  # the client has read too slowly, and has not been brought up to date since
         self._dialect = dialect
         self._voice = voice
@@ -139,22 +139,12 @@ class Feed:
             self._fall_behind()
         else:
             verdict = self.position.judge_version(push.conversation_id, push.version, entry)
-            if verdict is Verdict.NEXT or (verdict is Verdict.GAP and self._begins_with(entry)):
+            if verdict is Verdict.NEXT:
                 self._push(push, entry)
             elif verdict is Verdict.GAP:
                 metrics.GAPS.inc()
                 self._wants(self)
                 self._hold(push)
-
-    def _begins_with(self, entry: Entry) -> bool:
-        """Tell whether the user joins with an entry, and is not pushed what came before it."""
-        return (
-            not self._dialect.habits.past
-            and isinstance(entry, ConversationChanged)
-            and entry.change is ConversationChange.MEMBER_ADDED
-            and self.user_id in entry.user_ids
-            and entry.conversation_id not in self.position.versions
-        )
 
     def _offer_sign(self, push: Push) -> None:
         """Push what is no entry of a log."""
@@ -248,19 +238,21 @@ class Feed:
             self.flow = Flow.HELD
 
     def catch_up(self, answer: SyncAnswer, at: datetime | None = None) -> bool:
-        """Push what the session lacks. False: the client reads too slowly to be told everything now."""
+        """Push what the session lacks, the oldest first. False: the client reads too slowly to be told it all now."""
         floor = self.position.floor
         for changes in answer.conversations:
+            if changes.limited:
+                self._jump(changes)
+            if not changes.events:
+                self._tell_receipts(changes, floor)
+        for changes, event in _oldest_first(answer.conversations):
             if self._voice.crowded:
                 self._fall_behind()
                 return False
-            if changes.limited:
-                self._jump(changes)
-            for event in changes.events:
-                if self.position.judge(event) is not Verdict.REPEAT:
-                    self._push(Push(event, at), event)
-            for receipt in _receipts_since(floor, changes.conversation):
-                self._voice.say(self._dialect.render(receipt))
+            if self.position.judge(event) is not Verdict.REPEAT:
+                self._push(Push(event, at), event)
+            if event is changes.events[-1]:
+                self._tell_receipts(changes, floor)
         self.position = Position.from_history(answer.since)
         self.lags = self.lags and answer.has_more
         if answer.has_more:  # the token of a part may leave out what changed long ago; what changes again comes once
@@ -299,12 +291,22 @@ class Feed:
         lagged = Lagged(conversation_id=conversation_id, from_seq=from_seq, before=changes.before)
         self._voice.say(self._dialect.render(lagged))
 
+    def _tell_receipts(self, changes: Changes, floor: datetime) -> None:
+        for receipt in _receipts_since(floor, changes.conversation):
+            self._voice.say(self._dialect.render(receipt))
+
     def _without_pushed(self, changes: Changes) -> Changes:
         pushed = self._pushed.get(changes.conversation.id)
         if pushed is None:
             return changes
         events = tuple(event for event in changes.events if event.version not in pushed)
         return replace(changes, events=events)
+
+
+def _oldest_first(conversations: Sequence[Changes]) -> Iterator[tuple[Changes, Entry]]:
+    """Give what happened in conversations in the order of time, and of each in its own order."""
+    runs = [[(changes, event) for event in changes.events] for changes in conversations]
+    return merge(*runs, key=lambda run: run[1].at)
 
 
 def _receipts_since(floor: datetime, conversation: Conversation) -> Iterator[ReceiptAdvanced]:

@@ -25,6 +25,7 @@ from shared.events import (
     GatewayStopped,
     Handoff,
     MessageFailed,
+    Notified,
     PresenceChanged,
     ProfileChanged,
     ReceiptAdvanced,
@@ -112,7 +113,7 @@ class ReplaceSessions:
 
 @dataclass(frozen=True, slots=True)
 class PushReceipts:
-    """Push receipts to every member who is here. Idempotent: a receipt is a watermark."""
+    """Push receipts, and what operators tell, to those who are here. Idempotent: by watermark, and by id."""
 
     hub: Hub
     advances: Advances
@@ -126,6 +127,8 @@ class PushReceipts:
                     self.advances.advanced(event)
                 case MessageFailed(sender_id=sender_id) as event:
                     self.hub.push(event, (sender_id,))
+                case Notified(user_ids=user_ids) as event:
+                    self.hub.push(event, user_ids)
         return NO_FAILURES
 
 
@@ -247,6 +250,7 @@ def handlers(
         Handoff: PushHandoffs(hub, rooms, clock),
         ReceiptAdvanced: push_receipts,
         MessageFailed: push_receipts,
+        Notified: push_receipts,
         SessionsRouted: CatchUpRouted(hub, catch_ups),
         SessionsWanted: AnnounceSessions(announcer),
         PresenceChanged: PushPresence(watchers),

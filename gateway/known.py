@@ -30,10 +30,14 @@ class _Remembered(Generic[K, V]):
         return value if until > self._clock.monotonic() else None
 
     def put(self, key: K, value: V) -> None:
-        self._values[key] = (self._clock.monotonic() + FRESH_S, value)
+        now = self._clock.monotonic()
+        self._values[key] = (now + FRESH_S, value)
         self._values.move_to_end(key)
-        if len(self._values) > CAPACITY:
+        while len(self._values) > CAPACITY or next(iter(self._values.values()))[0] <= now:
             self._values.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
     def forget(self, key: K) -> None:
         self._values.pop(key, None)
@@ -72,6 +76,9 @@ class Rooms:
     def __init__(self, history: HistoryQueries, *, clock: Clock) -> None:
         self._history = history
         self._known: _Remembered[tuple[UserId, ConversationId], Room] = _Remembered(clock)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     async def of(self, user_id: UserId, conversation_id: ConversationId) -> Room:
         """Tell what a conversation is to one who may see it. Raises: NotAMember, NotFound, Unavailable."""

@@ -126,6 +126,7 @@ class Session:
         finally:
             self._move_to(State.CLOSED)
             self.feed.close()
+            self._voice.close()
             self._requests.end()
 
     def left(self, conversation_id: ConversationId) -> None:

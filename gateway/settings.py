@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from shared.settings import AdminSettings, AuthSettings, BrokerSettings, LogSettings, Mode, ProcessSettings, Settings
 
 KIB = 1024
+LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 RATE_PER_S = 50.0  # far more than a person types; a program that sends faster needs the setting
 
 
@@ -30,6 +31,9 @@ class SocketSettings(Settings):
     close_s: float = Field(5.0, gt=0, description="time to write what waits and the close frame")
     heartbeat_s: float = Field(30.0, gt=0, description="seconds between WebSocket pings")  # home routers drop at 60 s
     silence_s: float = Field(120.0, gt=0, description="a client silent for so long is closed")
+    arrival_s: float = Field(
+        1.0, ge=0, description="how long a registration of the service wire waits at most until its device is listed"
+    )
     sync_wait_s: float = Field(5.0, gt=0, description="how long pushes wait for the sync of a client that resumes")
 
     # 16 KiB of content are at most 96 KiB where the client escapes every character, as \u0001.
@@ -71,7 +75,8 @@ class SocketSettings(Settings):
     cors_origins: str | None = Field(
         None,
         pattern=r"^(\*|https?://[^\s,/]+(,https?://[^\s,/]+)*)$",
-        description="web pages that may use REST and /sse: origins as https://chat.example, with commas; * for all",
+        description="web pages that may use REST, /sse and Socket.IO: origins as https://chat.example, with commas; "
+        "* for all; default: in development those of the same machine, else none",
     )
 
     @field_validator("time_zone")
@@ -120,6 +125,11 @@ class GatewaySettings(ProcessSettings):
         if self.sockets.accounts and not self._signs_tokens():
             raise ValueError("WARREN_GATEWAY_ACCOUNTS needs WARREN_JWT_SECRET, and no WARREN_JWKS_URL.")
         return self
+
+    def origin_pattern(self) -> str | None:
+        """Give the pattern of origins that are let in where none are set: a developer's pages come from any port."""
+        default = self.auth.mode is Mode.DEVELOPMENT and self.sockets.cors_origins is None
+        return LOCAL_ORIGIN if default else None
 
     def served(self, wire: str) -> bool:
         """Tell whether a wire is served."""

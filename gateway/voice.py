@@ -27,6 +27,7 @@ class Voice:
         self._clock = clock
         self._waiting: deque[Sequence[Frame] | Telling] = deque()  # the first is being worked on
         self._world: SocketWorld | None = None  # not begun yet
+        self._closed = False
 
     @property
     def crowded(self) -> bool:
@@ -46,6 +47,8 @@ class Voice:
 
     def say(self, said: Sequence[Frame] | Telling) -> None:
         """Say something after all that was said before; never waits."""
+        if self._closed:  # answers may come after the session is gone
+            return
         if not self._waiting and not isinstance(said, Telling):
             self._outbox.put(said)
             return
@@ -62,6 +65,7 @@ class Voice:
 
     def close(self, last: Sequence[Frame] = ()) -> None:
         """Say these last frames, and nothing after them. What still takes questions is left unsaid."""
+        self._closed = True
         self._waiting.clear()
         self._outbox.close(last)
 

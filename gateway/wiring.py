@@ -28,6 +28,7 @@ from gateway.identities import Identities
 from gateway.ingress import SWEEP_S, Ingress
 from gateway.known import People, Rooms
 from gateway.limits import RateLimiter
+from gateway.notifications import Notifications, notifications_router
 from gateway.positions import Positions
 from gateway.presences import Presences
 from gateway.queries import BoundedHistory, BoundedPresence
@@ -112,6 +113,8 @@ def build(
     socket_io = _socket_io(given, parts)
     consumer = _consumer(given, parts)
 
+    notifications = Notifications(parts.publisher, clock=clock, new_id=new_id)
+
     async def broker_ready() -> bool:
         return broker.connected and consumer.is_open
 
@@ -125,7 +128,7 @@ def build(
         settings=settings,
         ready={"broker": broker_ready},
         stats=stats,
-        routers=(sessions_router(parts.hub),),
+        routers=(sessions_router(parts.hub), notifications_router(notifications)),
         public=_public(settings.sockets, _app(given, parts, endpoints, socket_io.apps)),
         drain_s=settings.sockets.drain_s,
     )
@@ -205,6 +208,7 @@ def _services(
             watchers=watchers,
             clock=clock,
             new_id=new_id,
+            arrival_s=own.arrival_s,
         ),
         clock=clock,
     )

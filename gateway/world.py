@@ -23,6 +23,8 @@ from shared.history_api import HistoryQueries, MessagePlace
 from shared.ids import ConversationId, MessageId, NewId, UserId
 from shared.presence_api import Presence, PresenceQueries
 
+LOOK_S = 0.02
+
 AnswerT = TypeVar("AnswerT", Stored, ConversationCreated, Changed)
 
 
@@ -42,6 +44,7 @@ class Reach:
     watchers: Watchers
     clock: Clock
     new_id: NewId
+    arrival_s: float  # how long a session waits at most until presence lists its device
 
 
 class UserWorld:
@@ -150,6 +153,19 @@ class SessionWorld(UserWorld):
     def unwatch(self, user_ids: Iterable[UserId]) -> None:
         """Watch users no more."""
         self._watch.unsubscribe(user_ids)
+
+    async def arrived(self) -> None:
+        """Wait until presence lists the session's device."""
+        clock, caller = self._reach.clock, self.caller
+        by = clock.monotonic() + self._reach.arrival_s
+        while clock.monotonic() < by:
+            try:
+                devices = await self.presence.devices(caller.user_id)
+            except WarrenError:
+                return
+            if any(device.online and device.info.id == caller.device_id for device in devices):
+                return
+            await clock.sleep(LOOK_S)
 
 
 def _expect(outcome: Outcome, kind: type[AnswerT]) -> AnswerT:

@@ -10,8 +10,8 @@ messages       the log of every conversation: entries of two kinds
 conversations  {_id, number, kind, name, metadata, parent_id?, history, join, member_ids?, member_count,
                members_version, created_at}
 members        {_id: "conversation/user", conversation_id, user_id, role, joined_at, first_seq, since_version,
-               left_version?, left_seq?, left_at?, delivered_seq, delivered_at, read_seq, read_at, acknowledged_at,
-               delivered_trail?: [{seq, at, pushed_at?, gateway_id?}], read_trail?: [{seq, at}]}
+               joined_version, left_version?, left_seq?, left_at?, delivered_seq, delivered_at, read_seq, read_at,
+               acknowledged_at, delivered_trail?: [{seq, at, pushed_at?, gateway_id?}], read_trail?: [{seq, at}]}
 counters       {_id: "conversations", last}
 
 The end of a conversation's log is its entry with the highest version and is written nowhere else: no copy can lag
@@ -317,6 +317,7 @@ def seat_fields(member: Membership) -> Document:
         "joined_at": member.joined_at,
         "first_seq": member.first_seq,
         "since_version": member.since_version,
+        "joined_version": member.joined_version,
     }
     if member.left_version is not None:
         fields |= {"left_version": member.left_version, "left_seq": member.left_seq, "left_at": member.left_at}
@@ -331,6 +332,7 @@ def membership_of(document: Document) -> Membership:
         document["role"],
         first_seq=document.get("first_seq", 1),
         since_version=document.get("since_version", 0),
+        joined_version=document.get("joined_version", 0),
         left_version=document.get("left_version"),
         left_seq=document.get("left_seq"),
         left_at=document.get("left_at"),

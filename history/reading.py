@@ -21,7 +21,7 @@ class Membership:
     """A user's place in a conversation, and the window of its log that is theirs to see.
 
     They see the entries after `since_version`, up to and with `left_version` where they are no member any more, and the
-    messages from `first_seq` on.
+    messages from `first_seq` on. With the entry `joined_version` they came, the first time; 0: with the first one.
     """
 
     watermark: Watermark
@@ -29,6 +29,7 @@ class Membership:
     role: str
     first_seq: int = 1
     since_version: int = 0
+    joined_version: int = 0
     left_version: int | None = None
     left_seq: int | None = None
     left_at: datetime | None = None

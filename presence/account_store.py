@@ -19,7 +19,10 @@ class AccountStore(Protocol):
         ...
 
     async def login(self, name: str) -> Login | None:
-        """Find an account by its username or email, without regard to case."""
+        """Find an account by its email, or by the username that its user has now, without regard to case.
+
+        Where nobody has that username now it is whose it was.
+        """
         ...
 
     async def login_of(self, user_id: UserId) -> Login | None:

@@ -125,7 +125,7 @@ class StoredPresence:
         return await self._store.register(registration, at=self._clock.now())
 
     async def login(self, name: str) -> Login | None:
-        """Find an account by its username or email."""
+        """Find an account by its email, or the username that its user has now."""
         return await self._store.login(name)
 
     async def login_of(self, user_id: UserId) -> Login | None:

@@ -29,6 +29,7 @@ Body: TypeAlias = (
     | events.ConversationChanged
     | events.ReceiptAdvanced
     | events.MessageFailed
+    | events.Notified
     | events.TypingChanged
     | events.Stored
     | events.ConversationCreated

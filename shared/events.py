@@ -191,6 +191,17 @@ class TypingChanged(Event, frozen=True, kw_only=True, omit_defaults=True):
     active: bool
 
 
+class Notified(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The operator has something to tell these users, on whichever devices they are connected now. Never stored."""
+
+    id: MessageId
+    user_ids: tuple[UserId, ...]
+    title: str
+    body: str
+    data: msgspec.Raw = EMPTY_OBJECT  # a JSON object
+    at: datetime
+
+
 # --- answers to the gateway that asked; the envelope's `id` is the id of the command's envelope
 
 

@@ -141,12 +141,14 @@ class SyncQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A position to sync from; None: nothing is had. `versions` are added to the token's.
 
     `oldest_first`: nothing may be left out, so no page is `limited`: what does not fit follows with the next sync.
+    `past`: what was said in a conversation before the user came is given too, as far as they may read it.
     """
 
     user_id: UserId
     since: str | None = None
     versions: dict[ConversationId, int] = {}
     oldest_first: bool = False
+    past: bool = True
 
 
 class MessageSearch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

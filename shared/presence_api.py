@@ -179,7 +179,7 @@ class PresenceQueries(Protocol):
         ...
 
     async def login(self, name: str) -> Login | None:
-        """Find an account by its username or email, without regard to case."""
+        """Find an account by its email, or the username that its user has now, without regard to case."""
         ...
 
     async def login_of(self, user_id: UserId) -> Login | None:

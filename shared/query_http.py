@@ -66,7 +66,7 @@ class HttpQueries:
                 return msgspec.json.decode(response.content, type=answer)
             body = msgspec.json.decode(response.content, type=ErrorBody)
         except (httpx.HTTPError, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise Unavailable(f"{self.asked} does not answer: {error or type(error).__name__}") from error
+            raise Unavailable(f"{self.asked} does not answer: {str(error) or type(error).__name__}") from error
         raise self._error(body)
 
     async def _find(self, query: Query, answer: type[T]) -> T | None:

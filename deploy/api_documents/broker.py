@@ -64,7 +64,7 @@ CARRIES: Mapping[Exchange, tuple[type[msgspec.Struct], ...]] = {
         events.SessionsRouted,
         events.SessionsWanted,
     ),
-    RECEIPTS: (events.ReceiptAdvanced, events.MessageFailed),
+    RECEIPTS: (events.ReceiptAdvanced, events.MessageFailed, events.Notified),
     SESSIONS: _OF_SESSIONS,
     PRESENCE: (events.PresenceChanged, events.ProfileChanged, events.DeviceSignedOut),
     SIGNALS: (commands.SetTyping,),

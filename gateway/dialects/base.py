@@ -25,6 +25,7 @@ from shared.events import (
     DeviceInfo,
     Entry,
     MessageFailed,
+    Notified,
     ReceiptAdvanced,
     Stored,
     TypingChanged,
@@ -200,7 +201,7 @@ class Presences(msgspec.Struct, frozen=True, kw_only=True):
 Answer: TypeAlias = (
     Stored | Accepted | ConversationCreated | Changed | MessagePage | SyncAnswer | Presences | Welcome | Done
 )
-Pushed: TypeAlias = Entry | ReceiptAdvanced | TypingChanged | Presence | MessageFailed | StoredLate | Lagged
+Pushed: TypeAlias = Entry | ReceiptAdvanced | TypingChanged | Presence | MessageFailed | Notified | StoredLate | Lagged
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ class Habits:
     `fetches`: they can be told (Lagged) to fetch what is too much to push; else they are pushed all of it.
     `beats`: they send a frame now and then; one that is silent for the setting's time is closed.
     `typing_s`: so long they are typing after they have said so.
-    `past`: who joins a conversation is pushed what was said there before, as far as they may read it.
+    `past`: who comes to a conversation is pushed what was said there before, as far as they may read it.
     `follows`: they do not ask for the presence of those whom their user talks to directly, but are told of it.
     """
 

@@ -116,7 +116,7 @@ class DevicesDialect:
         read = decode(frame)
         try:
             if not isinstance(read, PingFrame):
-                return (Request(errand_of(read, self._caller)),)
+                return (Request(errand_of(read, self._caller, partial(self.refuse, reply_to=None))),)
             check_signature(read, self._caller)
         except WarrenError as error:
             raise BadFrame(error) from error

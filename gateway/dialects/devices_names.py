@@ -7,7 +7,7 @@ from gateway.dialects.pairs import pair_name, peer_in_pair
 from gateway.dialects.world import Room, World
 from shared.commands import ConversationKind
 from shared.errors import NotAMember, NotFound, Unavailable
-from shared.ids import ID_PATTERN, ConversationId, UserId, direct_conversation_id
+from shared.ids import ID_PATTERN, ConversationId, UserId, direct_conversation_id, is_direct
 from shared.presence_api import MAX_USERS
 
 SESSION_PATTERN = ID_PATTERN.replace("128", "257")  # of two devices' ids
@@ -74,7 +74,8 @@ async def find_session(world: World, name: str) -> tuple[ConversationId, UserId 
 async def find_recipient(world: World, name: str) -> tuple[ConversationId, UserId | None]:
     """Find the conversation with a device, or the group that is named in its place, as its messages name it.
 
-    A group does not stand in the way of a device of the same name. Raises: Unavailable.
+    A group does not stand in the way of a device of the same name; one that the caller has left is still a group.
+    Raises: Unavailable.
     """
     direct = direct_conversation_id(world.caller.user_id, UserId(name)), UserId(name)
     if await _is_room(world, direct[0]) or not await _is_room(world, ConversationId(name)):
@@ -84,9 +85,11 @@ async def find_recipient(world: World, name: str) -> tuple[ConversationId, UserI
 
 
 async def _is_room(world: World, conversation_id: ConversationId) -> bool:
-    """Tell whether there is a conversation that the caller is in, or was. Raises: Unavailable."""
+    """Tell whether there is a conversation; of direct ones, whether the caller's. Raises: Unavailable."""
     try:
         await world.room(conversation_id)
-    except (NotFound, NotAMember):
+    except NotFound:
         return False
+    except NotAMember:
+        return not is_direct(conversation_id)
     return True

@@ -1,6 +1,6 @@
 """What a client's frame of the devices wire asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, TypeAlias, assert_never
 
@@ -11,7 +11,7 @@ from gateway.dialects.devices_names import SESSION_PATTERN, find_recipient, find
 from gateway.dialects.reading import UNREADABLE, bad_frame
 from gateway.dialects.world import SocketWorld, World
 from shared.commands import Acknowledge, SetTyping, Stage
-from shared.errors import Forbidden, InvalidField, NotAMember, NotFound
+from shared.errors import ErrorBody, Forbidden, InvalidField, NotAMember, NotFound, WarrenError
 from shared.events import Message
 from shared.ids import ConversationId, Id
 
@@ -43,9 +43,10 @@ class TypingFrame(_Signed, frozen=True, kw_only=True, tag="typing"):
 class ReadReceiptFrame(_Signed, frozen=True, kw_only=True, tag="read_receipt"):
     """`read_receipt`: these messages were read."""
 
-    message_ids: Annotated[tuple[MessageName, ...], msgspec.Meta(max_length=MAX_MARKED)]
+    message_ids: Annotated[tuple[MessageName, ...], msgspec.Meta(min_length=1, max_length=MAX_MARKED)]
 
 
+Refuse: TypeAlias = Callable[[ErrorBody], Sequence[Frame]]  # writes why something was not done
 ClientFrame: TypeAlias = PingFrame | TypingFrame | ReadReceiptFrame
 _DECODER: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
 
@@ -58,7 +59,7 @@ def decode(frame: Frame) -> ClientFrame:
         raise bad_frame(frame, error) from error
 
 
-def errand_of(read: TypingFrame | ReadReceiptFrame, caller: Caller) -> Errand:
+def errand_of(read: TypingFrame | ReadReceiptFrame, caller: Caller, refuse: Refuse) -> Errand:
     """Tell what a frame asks for. Raises: Forbidden (it speaks for another device), InvalidField."""
     check_signature(read, caller)
     match read:
@@ -67,7 +68,7 @@ def errand_of(read: TypingFrame | ReadReceiptFrame, caller: Caller) -> Errand:
                 raise InvalidField("Name a recipient_id or a session_id, one of the two.", path="$.recipient_id")
             return Errand(partial(_typing, read))
         case ReadReceiptFrame(message_ids=names):
-            return Errand(partial(_receipts, tuple(map(str, names))), free=True)
+            return Errand(partial(_receipts, tuple(map(str, names)), refuse), free=True)
     assert_never(read)
 
 
@@ -97,6 +98,8 @@ async def received(world: World, names: Sequence[str]) -> Sequence[Message]:
 async def _typing(read: TypingFrame, world: SocketWorld) -> Sequence[Request | Reply]:
     if read.session_id is not None:
         conversation_id, peer = await find_session(world, read.session_id)
+        if peer is None:
+            await world.room(conversation_id)  # else nobody would be told, and nobody would know
     else:
         assert read.recipient_id is not None
         conversation_id, peer = await find_recipient(world, read.recipient_id)
@@ -110,12 +113,44 @@ async def _typing(read: TypingFrame, world: SocketWorld) -> Sequence[Request | R
     return (Request(wish),)
 
 
-async def _receipts(names: Sequence[str], world: SocketWorld) -> Sequence[Request | Reply]:
-    """Acknowledge as far as the latest of these messages in each conversation."""
-    latest: dict[ConversationId, int] = {}
-    for message in await received(world, names):
-        latest[message.conversation_id] = max(latest.get(message.conversation_id, 0), message.seq)
-    return [
-        Request(Acknowledge(conversation_id=each, user_id=world.caller.user_id, stage=Stage.READ, seq=seq))
-        for each, seq in latest.items()
-    ]
+async def _receipts(names: Sequence[str], refuse: Refuse, world: SocketWorld) -> Sequence[Request | Reply]:
+    """Acknowledge as far as the latest of these messages in each conversation.
+
+    Refuses one for all: a message that is not there, or a conversation of which only own ones are named.
+    """
+    places, problems = await _places(world, names)
+    acks: list[Request | Reply] = []
+    for conversation_id, named in places.items():
+        latest = await _latest_received(world, [name for _, name in sorted(named, reverse=True)])
+        if latest is None:
+            problems.append(Forbidden("Only who receives a message marks it as read.", message_id=named[0][1]))
+            continue
+        caller = world.caller.user_id
+        acks.append(
+            Request(Acknowledge(conversation_id=conversation_id, user_id=caller, stage=Stage.READ, seq=latest.seq))
+        )
+    return [*acks, *(Reply(refuse(problem.body())) for problem in problems[:1])]
+
+
+async def _places(
+    world: World, names: Sequence[str]
+) -> tuple[dict[ConversationId, list[tuple[int, str]]], list[WarrenError]]:
+    """Find messages, by their conversations; gives what keeps others from being found, too. Raises: Unavailable."""
+    places: dict[ConversationId, list[tuple[int, str]]] = {}
+    problems: list[WarrenError] = []
+    for name in dict.fromkeys(names):
+        try:
+            place = await world.message(name)
+        except NotFound as error:
+            problems.append(error)
+        else:
+            places.setdefault(place.conversation_id, []).append((place.seq, name))
+    return places, problems
+
+
+async def _latest_received(world: World, names: Sequence[str]) -> Message | None:
+    """Give the first of these messages that is from somebody else. Raises: Unavailable."""
+    for name in names:
+        if found := await received(world, (name,)):
+            return found[0]
+    return None

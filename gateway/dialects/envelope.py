@@ -51,6 +51,7 @@ from shared.events import (
 from shared.ids import ConversationId, MessageId, UserId
 from shared.presence_api import Presence
 
+MAX_PROMISED = 1_000  # far more than are on their way at once
 _ENCODER = msgspec.json.Encoder()
 _OWN_TYPES = (CHAT, NOTIFICATION, USER_STATUS)  # all else is said by system messages
 _OnChannel: TypeAlias = frames.SubscribeData | frames.UnsubscribeData | frames.TypingData
@@ -71,6 +72,7 @@ class EnvelopeDialect:
         self._channels = Channels()
         self._teller = Teller(self._channels.name_of)
         self._sending: dict[str, MessageId] = {}  # by the client's ids of what is not answered yet
+        self._promised: dict[MessageId, bool] = {}  # what answers when it comes back, also from a silenced channel
 
     @classmethod
     def make(cls, kit: Kit) -> "EnvelopeDialect":
@@ -123,7 +125,8 @@ class EnvelopeDialect:
     def _send(self, frame: frames.ChatFrame, message: SendMessage) -> Request:
         reply_to = frame.id or None
         if reply_to is not None:
-            self._sending[reply_to] = message.message_id
+            sent = self._sending.setdefault(reply_to, message.message_id)  # of one sent twice the first is stored
+            self._promise(sent)
         if frame.data.channel_id is None:
             return Request(message, reply_to)
         channel = str(frame.data.channel_id)
@@ -131,6 +134,15 @@ class EnvelopeDialect:
         if found is not None:
             return Request(replace(message, conversation_id=found), reply_to)
         return Request(Errand(partial(self._place, message, channel, reply_to)), reply_to)
+
+    def _promise(self, sent: MessageId) -> None:
+        if len(self._promised) >= MAX_PROMISED:
+            del self._promised[next(iter(self._promised))]
+        self._promised[sent] = True
+
+    def _unpromise(self, sent: MessageId | None) -> None:
+        if sent is not None:
+            self._promised.pop(sent, None)
 
     async def _place(
         self, message: SendMessage, channel: str, reply_to: str | None, world: SocketWorld
@@ -209,9 +221,13 @@ class EnvelopeDialect:
         if not isinstance(event, _MUTABLE):
             return self._teller.sayings(event)
         conversation_id = event.conversation_id
-        if not self._channels.mutes(conversation_id):
+        if self._is_promised(event) or not self._channels.mutes(conversation_id):
             return self._teller.sayings(event, looks=self._channels.looks_at(conversation_id))
         return [saying for saying in self._teller.sayings(event) if saying.kind == NOTIFICATION]
+
+    def _is_promised(self, event: Pushed) -> bool:
+        """Tell whether an event is the answer to a frame of this client; once."""
+        return isinstance(event, MessageStored) and self._promised.pop(event.message.id, False)
 
     async def _with_statuses(
         self, told: Sequence[Frame], event: Pushed, newcomers: Collection[UserId], world: SocketWorld
@@ -234,10 +250,11 @@ class EnvelopeDialect:
         return told
 
     def answer(self, answer: Answer, *, reply_to: str) -> Sequence[Frame] | Telling:
-        """Say what no event says: that a status is chosen, and a message that is a repeat or of a silenced channel."""
+        """Say what no event says: that a status is chosen, and a message that is a repeat."""
         sent = self._sending.pop(reply_to, None)
         match answer:
-            case Stored(message_id=stored) if stored != sent or self._channels.mutes(answer.conversation_id):
+            case Stored(message_id=stored) if stored != sent:
+                self._unpromise(sent)
                 return Telling(partial(self._read_again, stored))
             case Done():
                 return (self._frame(SYSTEM, views.DoneView(action=USER_STATUS), reply_to),)
@@ -254,7 +271,7 @@ class EnvelopeDialect:
     def refuse(self, error: ErrorBody, *, reply_to: str | None) -> Sequence[Frame]:
         """Encode why something was not done."""
         if reply_to is not None:
-            self._sending.pop(reply_to, None)
+            self._unpromise(self._sending.pop(reply_to, None))
         return (self._frame("error", views.error_view(error), reply_to),)
 
     def close(self, disconnect: Disconnect, *, retry_after_ms: int | None) -> Sequence[Frame]:

@@ -110,12 +110,14 @@ class Channels:
     # --- following people
 
     def newcomers(self, event: Pushed, user_id: UserId) -> Collection[UserId]:
-        """Name those whom the client should be told of from now on, as an event shows."""
+        """Name those whom the client is to be told of from now on, as an event shows; each once."""
         match event:
             case MessageStored(message=message) if is_direct(event.conversation_id) and not self.mutes(
                 event.conversation_id
             ):
-                return {message.sender_id} - self._told - {user_id}
+                new = {message.sender_id} - self._told - {user_id}
+                self._told |= new  # at once: of a backlog many messages are rendered before the first is told of
+                return new
             case ConversationChanged(change=ConversationChange.MEMBER_ADDED) if self.looks_at(event.conversation_id):
                 return set(event.user_ids) - self._members[event.conversation_id] - {user_id}
             case _:

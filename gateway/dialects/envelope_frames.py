@@ -1,5 +1,6 @@
 """The frames that clients of the envelope wire may send, as types: `{"type", "data", "id", "timestamp"}`."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -19,6 +20,21 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     sender_id: object = None
     user_id: object = None
+    from_user_id: object = None
+    sender: object = None
+    from_: object = msgspec.field(default=None, name="from")
+    snake_sender_id: object = msgspec.field(default=None, name="sender_id")
+    snake_user_id: object = msgspec.field(default=None, name="user_id")
+    snake_from_user_id: object = msgspec.field(default=None, name="from_user_id")
+
+    def signatures(self) -> Iterator[str]:
+        """Give who is named as the speaker, in whichever field."""
+        for name in Signed.__struct_fields__:
+            named = getattr(self, name)
+            if isinstance(named, dict):
+                named = named.get("id")
+            if named is not None:
+                yield str(named)
 
 
 class ChatData(Signed, frozen=True, kw_only=True, rename="camel"):

@@ -63,9 +63,8 @@ def ping_data(ping: frames.PingFrame) -> msgspec.Raw:
 
 def check_signature(data: frames.Signed, caller: Caller) -> None:
     """Refuse data that speak for somebody else. Raises: Forbidden."""
-    for claimed in (data.sender_id, data.user_id):
-        if claimed is not None and str(claimed) != caller.user_id:
-            raise Forbidden("A frame speaks for the authenticated user alone.")
+    if any(claimed != caller.user_id for claimed in data.signatures()):
+        raise Forbidden("A frame speaks for the authenticated user alone.")
 
 
 def message_of(frame: frames.ChatFrame, caller: Caller, new_id: NewId) -> SendMessage:

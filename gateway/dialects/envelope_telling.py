@@ -18,6 +18,7 @@ from shared.events import (
     MessageEdited,
     MessageFailed,
     MessageStored,
+    Notified,
     ReceiptAdvanced,
     TypingChanged,
 )
@@ -51,6 +52,7 @@ class Teller:
         self.user_id = UserId("")
         self._name_of = name_of
         self._read: OrderedDict[tuple[ConversationId, UserId], int] = OrderedDict()
+        self._own_status = ("online", "")  # what clients take for theirs
 
     def sayings(self, event: Pushed, *, looks: bool = False) -> Sequence[Saying]:
         """Give what there is to tell; `looks`: the client has the event's conversation open."""
@@ -67,16 +69,33 @@ class Teller:
             case TypingChanged():
                 return (Saying(TYPING, views.typing_view(event, self._name_of(event.conversation_id))),)
             case Presence():
-                return (Saying(USER_STATUS, views.status_view(event)),)
+                return tuple(self._status(event))
+            case Notified():
+                return (self._notification(event),)
             case MessageFailed():
                 return (Saying(RECEIPT, views.failed_view(event, self._name_of(event.conversation_id))),)
             case _:  # a reaction has no word here; what is stored late comes as a message, and nothing is left out
                 return ()
 
+    def _notification(self, event: Notified) -> Saying:
+        data: dict[str, object] = {"kind": "server", **msgspec.json.decode(event.data)}
+        note = views.NotificationView(
+            id=event.id, title=event.title, body=event.body, data=data, created_at=rfc3339(event.at)
+        )
+        return Saying(NOTIFICATION, note, note.id)
+
     def chat(self, message: Message) -> Saying:
         """Tell of a message: to its sender by the sender's own id of it."""
         id_ = message.client_id if message.sender_id == self.user_id else message.id
         return Saying(CHAT, views.chat_view(message, self._name_of(message.conversation_id)), id_)
+
+    def _status(self, presence: Presence) -> Iterator[Saying]:
+        """Tell how a user is; of oneself only what is news: that one is there is none, nor that one's devices are."""
+        if presence.user_id == self.user_id:
+            before, self._own_status = self._own_status, (presence.status, presence.text)
+            if before == self._own_status:
+                return
+        yield Saying(USER_STATUS, views.status_view(presence))
 
     def _mention(self, message: Message) -> Iterator[Saying]:
         if self.user_id in message.mentions and message.sender_id != self.user_id:

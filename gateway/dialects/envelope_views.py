@@ -3,6 +3,7 @@
 A message's `type` is its own; that of all else says what it is, also to who reads events without their names.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -58,7 +59,7 @@ class NotificationView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     id: str
     title: str
     body: str
-    data: dict[str, str | None]
+    data: Mapping[str, object]
     created_at: str
 
 

@@ -65,6 +65,11 @@ from shared.ids import DeviceId, NewId, UserId, is_direct
 MESSAGE = "cs_cp2p_s"
 PAGE = "cs_gcds_sr"
 PING_S = 30  # how often clients are meant to ping
+_ERRORS = {
+    Disconnect.UNAUTHENTICATED: ErrorCode.UNAUTHENTICATED,
+    Disconnect.TOKEN_EXPIRED: ErrorCode.UNAUTHENTICATED,
+    Disconnect.PROTOCOL_ERRORS: ErrorCode.INVALID,
+}
 
 
 class FlutterDialect:
@@ -276,8 +281,7 @@ class FlutterDialect:
         """Say why, where the client is not to come back as it does by itself."""
         if disconnect.reconnect:
             return ()
-        unknown = disconnect in (Disconnect.UNAUTHENTICATED, Disconnect.TOKEN_EXPIRED)
-        code = ErrorCode.UNAUTHENTICATED if unknown else ErrorCode.FORBIDDEN
+        code = _ERRORS.get(disconnect, ErrorCode.FORBIDDEN)
         body = ErrorBody(code=code.value, message=disconnect.reason)
         return refused(Asked(type="error"), body, now=self._now())
 

@@ -14,6 +14,7 @@ from shared.ids import ConversationId, MessageId, NewId, UserId, direct_conversa
 EVENT = "message"
 MAX_ID_CHARS = 128
 WIRE = "flutter"  # the key of the metadata
+_SAYS_NOTHING = "A message says something."
 
 _DECODER: msgspec.json.Decoder[frames.ClientMessage] = msgspec.json.Decoder(frames.ClientMessage)
 _TEXT = msgspec.json.Decoder(str)
@@ -152,6 +153,8 @@ def _content(sent: frames.Sent) -> tuple[MessageType, str, Kept]:
     if sent.cd is None:
         if sent.content is None:
             raise Invalid("A message needs cd, or content.")
+        if not sent.content:
+            raise Invalid(_SAYS_NOTHING)
         return MessageType.TEXT, sent.content, Kept(mType=frames.TEXT)
     data, attrs = sent.cd.data, sent.cd.data.attrs
     kept = Kept(
@@ -165,6 +168,8 @@ def _content(sent: frames.Sent) -> tuple[MessageType, str, Kept]:
         return type_, data.file.url, kept
     if data.text is None or sent.cd.mType == frames.IMAGE:
         raise Invalid("A text needs data.text, a picture data.file.url.")
+    if not data.text:
+        raise Invalid(_SAYS_NOTHING)
     return MessageType.TEXT, data.text, kept
 
 

@@ -70,6 +70,7 @@ class HuddleDialect:
         self._max_frame_bytes = max_frame_bytes
         self._caller: Caller | None = None
         self._sights = Sights()
+        self._spoken: set[str] = set()  # channels that were looked at anew: what changes from then on is told here
 
     @classmethod
     def make(cls, kit: Kit) -> "HuddleDialect":
@@ -114,7 +115,9 @@ class HuddleDialect:
                 raise AssertionError(f"A ping is answered at once: {asked}")
 
     async def _say(self, wish: Say, about: str, world: SocketWorld) -> Sequence[Request | Reply]:
-        return (Request(await compose(world, wish), about),)
+        command = await compose(world, wish, hears=wish.channel in self._spoken)
+        self._spoken.add(wish.channel)
+        return (Request(command, about),)
 
     async def _type(self, wish: Type, world: SocketWorld) -> Sequence[Request | Reply]:
         room = await channel(world, wish.channel)

@@ -23,8 +23,8 @@ _TYPES = {
 }  # by the first half of a media type, or the word alone
 
 
-async def compose(world: World, wish: Say) -> SendMessage:
-    """Make the command that sends a message.
+async def compose(world: World, wish: Say, *, hears: bool) -> SendMessage:
+    """Make the command that sends a message. `hears`: of a change of the channel its members are told here at once.
 
     Raises: NotFound, NotAMember, Forbidden (the channel is archived), Invalid, TooLarge, Unavailable.
     """
@@ -32,7 +32,7 @@ async def compose(world: World, wish: Say) -> SendMessage:
     check_text(wish.content, wish.attachment)
     check_content(wish.content, metadata, None)
     room = await channel(world, wish.channel)
-    if own_part(room.metadata, Marks).archived and await _is_archived(world, room.id):
+    if (not hears or own_part(room.metadata, Marks).archived) and await _is_archived(world, room.id):
         raise Forbidden("The channel is archived.", channel_id=wish.channel)
     caller, message_id = world.caller, world.new_message_id()
     return SendMessage(

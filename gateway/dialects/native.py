@@ -28,7 +28,14 @@ from gateway.dialects.base import (
     Welcome,
 )
 from gateway.dialects.native_reading import decode, wish_of
-from gateway.dialects.native_writing import entry_view, lagged_view, receipt_view, sync_view, typing_view
+from gateway.dialects.native_writing import (
+    entry_view,
+    lagged_view,
+    notification_view,
+    receipt_view,
+    sync_view,
+    typing_view,
+)
 from gateway.dialects.reading import frame_id, longer
 from gateway.disconnects import Disconnect
 from gateway.views import (
@@ -47,6 +54,7 @@ from shared.events import (
     ConversationCreated,
     MessageFailed,
     MessageStored,
+    Notified,
     ReceiptAdvanced,
     Stored,
     TypingChanged,
@@ -123,6 +131,8 @@ class NativeDialect:
                 return (self._push("presence", presence_view(event)),)
             case Lagged():
                 return (self._push("lagged", lagged_view(event)),)
+            case Notified():
+                return (self._push("notification", notification_view(event)),)
             case _:
                 shown = entry_view(event)
                 return (self._push(views.type_of(shown), shown.data),)

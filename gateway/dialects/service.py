@@ -60,8 +60,10 @@ from gateway.dialects.service_views import (
     TypingView,
     agent_view,
     clock_time,
+    device_mark,
     failure,
     moment,
+    part_of,
 )
 from gateway.dialects.socket_io import Connect, Event, ack_frame, decode, event_frame
 from gateway.dialects.world import SocketWorld
@@ -110,6 +112,7 @@ class ServiceDialect:
         self._token: str | None = None
         self._socket_id = ""
         self._connection_id: Reference = ""
+        self._is_named = False  # its device
 
     @classmethod
     def make(cls, kit: Kit) -> "ServiceDialect":
@@ -178,6 +181,7 @@ class ServiceDialect:
         if token is None:
             raise Unauthenticated("A token is needed to register.")
         self._known.trust(token)
+        self._is_named = bool(device_id)
         self._connection_id = data.connection_id or self._kit.new_id()
         device = _device(data, DeviceId(device_id))
         return Hello(token=token, claims=UserId(user_id), device=device, takes_over=bool(device_id))
@@ -207,9 +211,14 @@ class ServiceDialect:
         return ()
 
     def _message(self, message: Message) -> Sequence[Frame] | Telling:
-        if message.sender_id == self._user_id and self._known.was_sent(message.client_id):
+        if message.sender_id == self._user_id and self._is_from_here(message):
             return self._status_frames(self._receipts.sent(message, self._kit.now()))
         return () if message.deleted_at is not None else Telling(partial(self._shown, message))
+
+    def _is_from_here(self, message: Message) -> bool:
+        """Tell whether an own message was sent on this socket, or on an earlier one of this device."""
+        assert self._caller is not None
+        return self._known.was_sent(message.client_id) or part_of(message).device == device_mark(self._caller)
 
     async def _shown(self, message: Message, world: SocketWorld) -> Sequence[Frame]:
         view = await shown_message(world, message, self._known, zone=self._kit.zone, since=self._opened_at)
@@ -286,9 +295,7 @@ class ServiceDialect:
         """Encode what a request came to; nothing where the client does not wait for it."""
         match answer:
             case Welcome():
-                frames = _acked(reply_to, self._registered(self._connection_id))
-                is_agent = self._caller is not None and self._caller.role == AGENT
-                return Telling(partial(_enlisted, frames)) if is_agent else frames
+                return Telling(partial(self._listed, _acked(reply_to, self._registered(self._connection_id))))
             case Stored():
                 time = clock_time(answer.created_at, self._kit.zone)
                 return _acked(reply_to, SentView(message_id=answer.number, time=time))
@@ -320,6 +327,14 @@ class ServiceDialect:
         """Give the code of the close frame."""
         return standard_code(disconnect)
 
+    async def _listed(self, frames: Sequence[Frame], world: SocketWorld) -> Sequence[Frame]:
+        """Answer a registration: by now the others find the device, or the agent, that asks for it."""
+        if world.caller.role == AGENT:
+            await enlist(world)
+        if self._is_named:
+            await world.arrived()
+        return frames
+
     @property
     def _user_id(self) -> UserId | None:
         return None if self._caller is None else self._caller.user_id
@@ -329,11 +344,6 @@ class ServiceDialect:
 
     def _moment(self, at: datetime) -> str:
         return moment(at, self._kit.zone)
-
-
-async def _enlisted(frames: Sequence[Frame], world: SocketWorld) -> Sequence[Frame]:
-    await enlist(world)
-    return frames
 
 
 def _acked(ack: str, view: msgspec.Struct) -> Sequence[Frame]:

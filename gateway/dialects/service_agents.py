@@ -4,15 +4,18 @@ Agents are users whose token says so. All that have ever registered are the memb
 gateway knows them; who of them is here, presence knows.
 """
 
+from datetime import timedelta
+
 from gateway.dialects.service_sessions import AGENT, AGENTS, part_of, take
 from gateway.dialects.world import Person, World
 from shared.commands import ConversationKind, CreateConversation, Role, SetMembers
-from shared.errors import Forbidden, NotAMember, NotFound
+from shared.errors import Conflict, Forbidden, NotAMember, NotFound
 from shared.history_api import Conversation
 from shared.ids import ConversationId, UserId
 from shared.presence_api import MAX_USERS
 
 _NAME = "Agents"
+BUSY_FOR = timedelta(hours=24)  # nobody closes a session: one in which nothing happened for so long is no work any more
 _PAGE = 200  # conversations of an agent that are looked at, those with the latest activity
 
 
@@ -62,7 +65,11 @@ async def match(world: World, conversation_id: ConversationId) -> Person | None:
     if not here:
         return None
     chosen = min([(await _open_sessions(world, agent), agent) for agent in here])[1]
-    await take(world, conversation, chosen)
+    try:
+        await take(world, conversation, chosen)
+    except Conflict:  # another agent has taken it at the same time
+        taken = part_of(await world.history.conversation(world.caller.user_id, conversation_id)).agent
+        return None if taken is None else await _person(world, UserId(taken))
     return await _person(world, chosen)
 
 
@@ -78,7 +85,8 @@ async def _here(world: World, conversation: Conversation) -> list[UserId]:
 
 async def _open_sessions(world: World, agent_id: UserId) -> int:
     page = await world.history.conversations(agent_id, limit=_PAGE, cursor=None)
-    parts = [part_of(conversation) for conversation in page.conversations]
+    since = world.now() - BUSY_FOR
+    parts = [part_of(conversation) for conversation in page.conversations if conversation.changed_at > since]
     return sum(part.state == "open" and part.agent == agent_id for part in parts)
 
 

@@ -24,6 +24,7 @@ from gateway.dialects.service_views import (
     SessionView,
     Success,
     agent_view,
+    device_mark,
     devices_view,
     message_metadata,
     typed,
@@ -132,6 +133,7 @@ class Reading:
             role=AGENT if caller.role == AGENT else None,
             type=word,
             session=name if peer_in_pair(name, caller.user_id) is not None else None,
+            device=device_mark(caller),
         )
         client_id = str(data.client_id or data.msg_id or message_id)
         self._known.sent(client_id)

@@ -25,6 +25,7 @@ WIRE = "service"
 AGENT = "agent"  # the role that a token gives
 AGENTS = ConversationId("service.agents")  # whose members are the agents that have ever registered
 _OWN = "service."  # ids that no client chooses
+_TAKEN = "Another agent has this session."
 _NUMBERED = "session."  # before the digits of a session that a client called by a number: ids are no numbers
 
 
@@ -141,37 +142,53 @@ async def accept(world: World, name: str) -> ConversationId:
         raise Forbidden("You are in no such session.")
     part = part_of(conversation)
     if part.state == "open" and part.agent != caller.user_id:
-        raise Conflict("Another agent has this session.")
-    if part.state != "open":
+        raise Conflict(_TAKEN)
+    if part.state == "open":
+        await _add(world, conversation_id, caller.user_id)
+    else:
         await take(world, conversation, caller.user_id)
     return conversation_id
 
 
 async def take(world: World, conversation: Conversation, agent_id: UserId) -> None:
-    """Let an agent take part in a session, and let it wait no more. Raises: Unavailable."""
+    """Let an agent take part in a session, and let it wait no more.
+
+    Raises: Conflict (another agent has taken it since it was looked at), Unavailable.
+    """
+    change = ChangeConversation(
+        change_id=world.new_message_id(),
+        conversation_id=conversation.id,
+        actor_id=None,
+        metadata=with_part(conversation.metadata, WIRE, SessionPart(state="open", agent=agent_id)),
+        expected=conversation.metadata,
+    )
+    try:
+        await world.alter(change)
+    except Conflict as error:
+        raise Conflict(_TAKEN) from error
+    await _add(world, conversation.id, agent_id)
+
+
+async def _add(world: World, conversation_id: ConversationId, agent_id: UserId) -> None:
     await world.alter(
         SetMembers(
             change_id=world.new_message_id(),
-            conversation_id=conversation.id,
+            conversation_id=conversation_id,
             actor_id=None,  # the caller may be no member, or have no right to add one: the wire itself does it
             user_ids=(agent_id,),
-        )
-    )
-    await world.alter(
-        ChangeConversation(
-            change_id=world.new_message_id(),
-            conversation_id=conversation.id,
-            actor_id=None,
-            metadata=with_part(conversation.metadata, WIRE, SessionPart(state="open", agent=agent_id)),
         )
     )
 
 
 async def _joins(world: World, conversation_id: ConversationId) -> bool:
+    """Let the caller, an agent, join a session that is for agents, though another one may take it at the same time."""
     conversation = await look_at(world, conversation_id)
     if conversation is None:
         return False
-    await take(world, conversation, world.caller.user_id)
+    try:
+        await take(world, conversation, world.caller.user_id)
+    except Conflict:
+        await _add(world, conversation_id, world.caller.user_id)
     return True
 
 

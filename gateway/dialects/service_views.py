@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
+from hashlib import blake2b
 
 import msgspec
 
+from gateway.dialects.base import Caller
 from gateway.dialects.numbers import ShownId, shown_user_id
 from gateway.dialects.own_parts import own_part, with_part
 from gateway.dialects.service_sessions import AGENT, WIRE
@@ -15,6 +17,7 @@ from shared.events import Message
 from shared.presence_api import Device
 
 REGISTERED = "连接注册成功"  # as clients of this wire know it
+_MARK_BYTES = 6  # a user has few devices
 _FORBIDDEN = (ErrorCode.NOT_A_MEMBER,)  # clients of this wire know one word for it
 
 
@@ -24,6 +27,7 @@ class MessagePart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     role: str | None = None  # agent
     type: str | None = None  # the client's own word for what Warren has no type for
     session: str | None = None  # the pair of users by which the sender called a direct conversation
+    device: str | None = None  # the mark of the sender's device
 
 
 class NewMessageView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -249,6 +253,12 @@ def message_metadata(part: MessagePart) -> msgspec.Raw:
 def part_of(message: Message) -> MessagePart:
     """Read what this wire keeps with a message."""
     return own_part(message.metadata, WIRE, MessagePart)
+
+
+def device_mark(caller: Caller) -> str:
+    """Give what tells the caller's device from the user's others, and nobody else anything."""
+    device = f"{caller.user_id}/{caller.device_id}"
+    return blake2b(device.encode(), digest_size=_MARK_BYTES).hexdigest()
 
 
 def says_agent(part: MessagePart) -> bool:

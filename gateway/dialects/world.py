@@ -130,3 +130,7 @@ class SocketWorld(World, Protocol):
     def unwatch(self, user_ids: Iterable[UserId]) -> None:
         """Have the session told of these users' presence no more."""
         ...
+
+    async def arrived(self) -> None:
+        """Wait until presence lists the session's device, so long as the setting says: whoever asks next sees it."""
+        ...

@@ -150,11 +150,12 @@ def _device_chat(
 
 
 def _allow_origins(app: FastAPI, settings: GatewaySettings) -> None:
-    origins = settings.sockets.origins()
-    if origins:
+    origins, pattern = settings.sockets.origins(), settings.origin_pattern()
+    if origins or pattern:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
+            allow_origin_regex=pattern,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=[
                 "Authorization",

@@ -22,8 +22,9 @@ _COMMENT = b":\n\n"
 class EventStream:
     """A `Transport` that the client cannot write to.
 
-    The last event of what is written together carries the `id` from which the client resumes, the position behind all
-    of it: so the events before it are sent again to a client that got no further, and none behind it is left out.
+    Entries of conversations bring the `id` from which the client resumes behind them. The last event of what is written
+    together has one where it brings none, the position behind all of it: so what has none is sent again to a client
+    that got no further, and nothing is left out.
     """
 
     def __init__(self, receive: Receive, send: Send, *, clock: Clock, preface: Sequence[Frame] = ()) -> None:
@@ -44,8 +45,8 @@ class EventStream:
 
     async def write(self, frames: Sequence[Frame], position: Position | None) -> None:
         """Write each frame, which is an event."""
-        mark = "" if position is None else self._mark(position)
         *earlier, last = frames
+        mark = "" if position is None or last.startswith("id: ") else self._mark(position)
         await self._put("".join((*earlier, mark, last)).encode())
 
     def _mark(self, position: Position) -> str:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.dialects.base import Dialect, Frame, Hello
-from gateway.dialects.sse import KINDS, Events, NativeEvents
+from gateway.dialects.sse import KINDS, AllEvents, Events, NativeEvents, told_by_name
 from gateway.disconnects import Disconnect
 from gateway.door import Door
 from gateway.requests import Beginning, Services
@@ -69,7 +69,7 @@ def sse_router(*, door: Door, callers: Callers, services: Services, new_id: NewI
         kind = _kind(events, named=named)
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-            await listeners.serve(identity, last_event_id or since, kind, scope, receive, send)
+            await listeners.serve(identity, last_event_id or since or None, kind, scope, receive, send)
 
         return _Stream(serve)
 
@@ -97,7 +97,7 @@ class _Listeners:
         address = address_of(scope)
         with self._door.connected(address) as crowded:
             _check(crowded or self._door.closed_to(identity.user_id))
-            dialect = self._dialect(kind)
+            dialect = self._dialect(kind, since)
             position, preface = await self._position(identity.user_id, since, dialect)
             await self._services.accounts.admit(identity, None)  # the device may have been signed out meanwhile
             # Others may have come meanwhile; nothing is awaited from here to `serve`.
@@ -106,6 +106,7 @@ class _Listeners:
             session = self._door.session(
                 identity, Hello(), Beginning(position), dialect=dialect, address=address, transport=stream
             )
+            dialect.position = lambda: session.feed.position
             stream.shorten = partial(self._services.catch_ups.request, session.feed)
             if since is not None:
                 self._services.catch_ups.request(session.feed)
@@ -123,9 +124,12 @@ class _Listeners:
         except Invalid as error:
             return await self._door.position(user_id), dialect.refuse(error.body(), reply_to=None)
 
-    def _dialect(self, kind: type[NativeEvents]) -> NativeEvents:
+    def _dialect(self, kind: type[NativeEvents], since: str | None) -> NativeEvents:
         max_frame_bytes = self._services.settings.max_frame_bytes
-        return kind(new_id=self._new_id, now=self._services.clock.now, max_frame_bytes=max_frame_bytes)
+        dialect = kind(new_id=self._new_id, now=self._services.clock.now, max_frame_bytes=max_frame_bytes)
+        if isinstance(dialect, AllEvents):
+            dialect.told = told_by_name(since)
+        return dialect
 
 
 def _first(*tokens: str | None) -> str:

@@ -15,6 +15,7 @@ from gateway.socket_io.line import Line
 from shared.position import Position
 
 MAX_UNREAD = 64  # frames that wait for the session; then the connection is not read from
+MAX_AT_ONCE = 16  # packets in the answer to a poll: clients built on python-engineio break at more
 _DISCONNECT = "1"  # of Socket.IO: the client does not come back by itself
 _ATTACHED = re.compile(r"5([0-9]{1,3})-")
 _LEFT: Message = {"type": "websocket.disconnect", "code": 1005}
@@ -31,6 +32,7 @@ class Sending(asyncio.Queue[Packet | None]):
         super().__init__()
         self._number = 0  # of packets put so far
         self._taken = 0
+        self._at_once = 0  # of these, those that are sent together
         self._sent = 0
         self._moved = asyncio.Event()
         self._ended = False
@@ -38,8 +40,15 @@ class Sending(asyncio.Queue[Packet | None]):
     async def get(self) -> Packet | None:
         """Take a packet. Cancelling loses nothing."""
         self._sent = self._taken
+        self._at_once = 0
         self._moved.set()
         return await super().get()
+
+    def get_nowait(self) -> Packet | None:
+        """Take one more packet to send together with those before it. Raises: QueueEmpty, also where they are many."""
+        if self._at_once >= MAX_AT_ONCE:
+            raise asyncio.QueueEmpty
+        return super().get_nowait()
 
     def end(self) -> None:
         """Let nobody wait any more: nothing is sent after what is there."""
@@ -68,6 +77,7 @@ class Sending(asyncio.Queue[Packet | None]):
 
     def _get(self) -> Packet | None:
         self._taken += 1
+        self._at_once += 1
         self._moved.set()
         return super()._get()
 

@@ -39,7 +39,12 @@ class MongoAccounts(MongoConnection):
 
     async def login(self, name: str) -> Login | None:
         """See `AccountStore.login`."""
-        return await self._account({"$or": [{key: folded(name)} for key in FIELDS]})
+        key = folded(name)
+        if "@" in key:
+            return await self._account({"email_key": key})
+        with self._asking():
+            user = await self._users.find_one({"username_key": key}, ["_id"])
+        return await self._account({"username_key": key} if user is None else {"_id": user["_id"]})
 
     async def login_of(self, user_id: UserId) -> Login | None:
         """See `AccountStore.login_of`."""

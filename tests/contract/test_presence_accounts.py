@@ -157,6 +157,18 @@ async def test_an_account_is_found_by_either_name_whatever_the_case(store: Store
     assert await store.login(name) == made
 
 
+async def test_an_account_is_found_by_the_username_that_its_user_has_now(store: Store) -> None:
+    bob = await store.register(registration(), at=START)
+    await store.change_profile(bob.user_id, ProfileChange(username="Robert"))
+    assert await store.login("robert") == await store.login("bob") == await store.login("bob@example.com") == bob
+    eve = await store.register(registration("Eve", "eve@example.com"), at=START)
+    await store.change_profile(eve.user_id, ProfileChange(username="Bob"))
+    assert (await store.login("bob"), await store.login("robert")) == (eve, bob)
+    await store.know(ALICE, "Alice", at=START)
+    await store.change_profile(ALICE, ProfileChange(username="eve"))
+    assert await store.login("eve") is None
+
+
 async def test_who_has_no_account_is_not_found(store: Store) -> None:
     await store.know(ALICE, "Alice", at=START)
     await store.change_profile(ALICE, ProfileChange(username="alice"))

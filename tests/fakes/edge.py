@@ -25,6 +25,7 @@ GATEWAY = GatewayId("gw-1")
 ENVIRON = {
     "WARREN_MODE": "development",
     "WARREN_PUBLISH_PACE_S": "0",
+    "WARREN_GATEWAY_ARRIVAL_S": "0",  # the clock of the tests stands still
     "WARREN_JWT_SECRET": SECRET,
     "WARREN_ADMIN_TOKEN": "admin",
     "WARREN_INTERNAL_TOKEN": "internal",

@@ -37,8 +37,13 @@ class FakeAccountStore(FakeProfileStore):
 
     async def login(self, name: str) -> Login | None:
         self._check()
-        accounts = self._accounts.values()
-        return next((each for each in accounts if folded(name) in (folded(each.username), folded(each.email))), None)
+        accounts, key = self._accounts.values(), folded(name)
+        if "@" in key:
+            return next((each for each in accounts if folded(each.email) == key), None)
+        now = next((each.user_id for each in self.users.values() if folded(each.username or "") == key != ""), None)
+        if now is not None:
+            return self._accounts.get(now)
+        return next((each for each in accounts if folded(each.username) == key), None)
 
     async def login_of(self, user_id: UserId) -> Login | None:
         self._check()

@@ -68,6 +68,7 @@ class FakeHistory:
         self.findings: tuple[Message, ...] = ()
         self.searches: list[MessageSearch] = []
         self.closed: set[ConversationId] = set()  # nobody who asks is in these
+        self.asked_messages: list[tuple[ConversationId, int | None, int | None]] = []  # before, after
 
     async def _ready(self) -> None:
         await self.gate.wait()
@@ -106,6 +107,7 @@ class FakeHistory:
     async def messages(
         self, user_id: UserId, conversation_id: ConversationId, *, before: int | None, after: int | None, limit: int
     ) -> MessagePage:
+        self.asked_messages.append((conversation_id, before, after))
         await self._let_in(conversation_id)
         return self.page
 

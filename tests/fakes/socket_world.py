@@ -83,6 +83,9 @@ class FakeSocketWorld:
         self.watched |= set(users)
         return tuple(here.get(user_id) or Presence(user_id=user_id, status="offline") for user_id in users)
 
+    async def arrived(self) -> None:
+        pass
+
     def unwatch(self, user_ids: Iterable[UserId]) -> None:
         self.watched -= set(user_ids)
 

@@ -75,6 +75,9 @@ class FakeWorld:
     async def settle(self, ack: Acknowledge) -> None:
         self.done.append(ack)
 
+    async def arrived(self) -> None:
+        pass
+
     def new_message_id(self) -> MessageId:
         self._made += 1
         return MessageId(f"new-{self._made}")

@@ -16,7 +16,7 @@ BOB = {"username": "bob", "email": "bob@example.com", "full_name": "Bob B.", "pa
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running() as warren:
+    async with running(wires="huddle") as warren:
         warren.start_gateway("gw-2")
         await settle()
         yield warren

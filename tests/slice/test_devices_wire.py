@@ -1,6 +1,7 @@
 """The devices wire's published client, beside itself and native ones, through all four services at once."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -310,6 +311,21 @@ async def test_a_device_and_a_native_user_talk_with_receipts_and_typing(devices:
     assert ben.typing == [{"alice": True}]
 
 
+async def test_a_device_that_calls_rest_alone_has_a_name_on_the_other_wires(devices: Devices) -> None:
+    alice = await devices.warren.connect("alice")
+    shy = devices.app("phone-shy")
+    await shy.send_message("alice", "hi")
+    assert (await alice.next("message"))["sender_name"] == "Device-phone-sh"
+    headers = {"Authorization": f"Bearer {devices.warren.token('alice')}"}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(devices.warren.app("gw-2")), base_url="http://gw-2"
+    ) as http:
+        assert (await http.get("/v1/users/phone-shy", headers=headers)).json()["name"] == "Device-phone-sh"
+    await devices.connect("phone-shy", query="name=Shy")
+    await shy.send_message("alice", "me again")
+    assert (await alice.next("message"))["sender_name"] == "Shy"
+
+
 async def test_a_device_takes_part_in_a_group(devices: Devices) -> None:
     alice = await devices.warren.connect("alice")
     ann, ben = await devices.connect("phone-ann"), await devices.connect("phone-ben", via="gw-2")
@@ -383,8 +399,8 @@ async def test_nobody_sees_or_enters_the_sessions_of_others(devices: Devices) ->
     page = {"device_id": "phone-ann", "before_id": sent["message_id"]}
     assert (await devices.call(eve, "POST", "/api/messages/list", page)).status_code == 404
     assert await eve.get_sessions() == []
-    to_room = await eve.send_message(room, "hi")  # to a device of this name: to eve there is no such group
-    assert to_room["session_id"] == "_".join(sorted((room, "phone-eve")))
+    to_room = {"recipient_id": room, "content": "hi"}
+    assert (await devices.call(eve, "POST", "/api/messages/send", to_room)).status_code == 403
     eve.connect()
     eve.send_typing_indicator(direct, is_typing=True)
     await devices.rest(eve)
@@ -428,6 +444,38 @@ async def test_a_bad_frame_is_answered_and_the_socket_stays(devices: Devices) ->
     await (await devices.connect("phone-ann")).send_message("phone-ben", "still here?")
     await devices.rest(ben)
     assert contents(ben.messages) == ["still here?"]
+
+
+async def test_what_is_others_is_refused_in_words(devices: Devices) -> None:
+    ann, ben = await devices.connect("phone-ann"), await devices.connect("phone-ben")
+    cat = await devices.connect("phone-cat")
+    sent = await ann.send_message("phone-ben", "for ben alone")
+    await devices.rest(ann, ben)
+    for socket, frame in (
+        (cat.socket, {"type": "typing", "session_id": "phone-ann_phone-ben", "is_typing": True}),
+        (cat.socket, {"type": "read_receipt", "message_ids": [sent["message_id"]]}),
+        (ann.socket, {"type": "read_receipt", "message_ids": [sent["message_id"]]}),
+    ):
+        assert socket is not None
+        socket.send_text(json.dumps(frame))
+    await devices.rest(ann, ben, cat)
+    assert [error["code"] for error in cat.errors] == ["not_found", "not_found"]
+    assert [error["code"] for error in ann.errors] == ["forbidden"]
+    assert ann.receipts == [(sent["message_id"], "delivered")]
+    assert ben.typing == []
+
+
+async def test_what_is_said_to_a_group_that_was_left_is_refused(devices: Devices) -> None:
+    ann = await devices.connect("phone-ann")
+    room = await made_group(devices.warren, "phone-ann")
+    headers = {"Authorization": f"Bearer {devices.warren.token('alice')}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(devices.warren.app()), base_url="http://gw-1") as http:
+        assert (await ann.send_message(room, "here"))["session_id"] == room
+        await http.delete(f"/v1/conversations/{room}/members/phone-ann", headers=headers)
+    await devices.rest(ann)
+    refused = await devices.call(ann, "POST", "/api/messages/send", {"recipient_id": room, "content": "still here?"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_a_member")
+    assert not [session.id for session in await ann.get_sessions() if session.id != room]
 
 
 async def test_a_burst_arrives_whole_and_in_order_and_is_told_of_message_by_message(devices: Devices) -> None:

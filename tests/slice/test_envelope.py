@@ -14,7 +14,7 @@ from tests.slice.warren import Warren, running, send
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running() as warren:
+    async with running(wires="envelope") as warren:
         warren.start_gateway("gw-2")
         await settle()
         yield warren
@@ -189,6 +189,29 @@ async def test_a_message_that_is_sent_again_is_answered_alike_and_stored_once(wa
     assert [message["content"] for message in alice.unread("message")] == ["hi"]
 
 
+async def test_a_message_that_is_sent_twice_at_once_is_answered_twice(warren: Warren) -> None:
+    alice, bob = await warren.connect("alice"), await app(warren, "bob")
+    plans = await room(warren, "alice", "bob")
+    bob.say(plans, "hi", "b-1")
+    bob.say(plans, "hi", "b-1")
+    await done(warren)
+    assert [(told.id, told.data["seq"]) for told in await bob.told(MessageType.CHAT)] == [("b-1", 1), ("b-1", 1)]
+    assert [message["content"] for message in alice.unread("message")] == ["hi"]
+
+
+async def test_what_is_sent_right_before_a_channel_is_left_is_answered(warren: Warren) -> None:
+    alice, bob = await warren.connect("alice"), await app(warren, "bob")
+    news = await room(warren, "alice", kind="channel")
+    bob.subscribe_to_channel(news)
+    await done(warren)
+    bob.say(news, "hi", "b-1")
+    bob.unsubscribe_from_channel(news)
+    bob.subscribe_to_channel(news)
+    await done(warren)
+    assert [told.id for told in await bob.told(MessageType.CHAT)] == ["b-1"]
+    assert [message["content"] for message in alice.unread("message")] == ["hi"]
+
+
 async def test_typing_and_receipts_are_told_both_ways(warren: Warren) -> None:
     alice, bob = await warren.connect("alice"), await app(warren, "bob")
     plans = await room(warren, "alice", "bob")
@@ -266,6 +289,28 @@ async def test_who_writes_directly_for_the_first_time_is_followed(warren: Warren
     await warren.passes(10)
     await bob.told(MessageType.USER_STATUS)
     assert bob.local["user_status_alice"] == "offline"
+
+
+async def test_how_a_sender_is_comes_once_with_all_that_was_missed(warren: Warren) -> None:
+    alice = await warren.connect("alice")
+    for number in range(5):
+        await send(alice, "bob", str(number), f"c{number}")
+    await warren.settled()
+    bob = await app(warren, "bob")
+    await warren.passes(2)
+    statuses = [told.data["userId"] for told in await bob.told(MessageType.USER_STATUS)]
+    assert bob.chats(warren.direct("alice", "bob")) == ["0", "1", "2", "3", "4"]
+    assert 1 <= statuses.count("alice") <= 2  # as the sender of what was missed, and as a peer
+
+
+async def test_that_the_user_is_online_is_no_news_to_its_own_app_but_what_was_chosen_is(warren: Warren) -> None:
+    bob, phone = await app(warren, "bob"), await app(warren, "bob")
+    await warren.passes(2)
+    assert await bob.told(MessageType.USER_STATUS) == []
+    for status in ("away", "online"):
+        phone.ask("u-1", MessageType.USER_STATUS, status=status)
+        await warren.passes(2)
+    assert [told.data["status"] for told in await bob.told(MessageType.USER_STATUS)] == ["away", "online"]
 
 
 async def test_what_concerns_the_user_outside_of_what_it_looks_at_is_notified(warren: Warren) -> None:

@@ -9,13 +9,13 @@ import pytest
 from tests.clients.envelope import ChatMessage
 from tests.fakes.clock import settle
 from tests.fakes.listener import Listener, listening, served
-from tests.slice.test_conversations import room, say
+from tests.slice.test_conversations import rest, room, say
 from tests.slice.warren import Warren, running, send
 
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running() as warren:
+    async with running(wires="envelope") as warren:
         warren.start_gateway("gw-2")
         await settle()
         yield warren
@@ -92,3 +92,72 @@ async def test_a_listener_resumes_at_any_gateway_without_loss_or_repeat(warren: 
         await send(alice, "bob", f"away {number}", f"away-{number}")
         await warren.settled()
     assert contents == ["live 0", "away 0", "live 1", "away 1", "live 2"]
+
+
+async def messages(heard: Listener, *last: object) -> list[tuple[str | None, object, str | None]]:
+    """The next message, or all up to the last, by its name and content: the name, the content and the id of each."""
+    told: list[tuple[str | None, object, str | None]] = []
+    while not told or (last and told[-1][:2] != last):
+        each = await heard.any()
+        if each.frame is not None and each.name == "chat":
+            told.append((each.name, each.frame["content"], each.id))
+        elif each.frame is not None and each.frame.get("type") == "message":
+            told.append((each.name, each.frame["data"]["content"], each.id))
+    return told
+
+
+@pytest.mark.parametrize(("events", "last"), [("all", None), ("envelope", "chat"), ("native", None)])
+async def test_a_listener_that_is_cut_off_behind_any_message_goes_on_right_there(
+    warren: Warren, events: str, last: str | None
+) -> None:
+    alice = await warren.connect("alice")
+    async with listener(warren, "bob", "gw-1", events=events) as bob:
+        for number in range(3):
+            await send(alice, "bob", str(number), f"c{number}")
+        told = await messages(bob, last, "2")
+    await warren.settled()
+    assert len(told) == (6 if events == "all" else 3)
+    for number, (_, _, id_) in enumerate(told[:-1]):
+        assert id_ is not None
+        async with listener(warren, "bob", "gw-2", events=events, since=id_) as bob:
+            rest = await messages(bob, last, "2")
+        assert [each[:2] for each in (*told[: number + 1], *rest)] == [each[:2] for each in told]
+
+
+@pytest.mark.parametrize("events", ["all", "envelope", "native"])
+async def test_a_listener_that_is_cut_off_behind_each_message_is_told_all_of_them_once(
+    warren: Warren, events: str
+) -> None:
+    async with listener(warren, "bob", "gw-1", events=events) as bob:
+        await bob.any()
+        since = bob.last_id
+    senders = {name: await warren.connect(name) for name in ("alice", "carol")}
+    first, second = sorted(senders, key=lambda name: warren.direct(name, "bob"))  # their turns, where both have news
+    await send(senders[second], "bob", "one", "c1")
+    later = {"two": first, "three": second, "four": first}
+    told: list[tuple[str | None, object]] = []
+    while len(told) < (8 if events == "all" else 4):
+        assert since is not None
+        await warren.settled()
+        async with listener(warren, "bob", "gw-2", events=events, since=since) as bob:
+            [(name, content, since)] = await messages(bob)
+        told.append((name, content))
+        for text in list(later)[:1]:
+            await send(senders[later.pop(text)], "bob", text, text)
+    assert len(set(told)) == len(told)
+
+
+@pytest.mark.parametrize("events", ["all", "envelope"])
+async def test_who_is_added_hears_that_once_and_nothing_of_what_was_said_before(warren: Warren, events: str) -> None:
+    alice = await warren.connect("alice")
+    async with listener(warren, "bob", "gw-2", events=events) as bob:
+        news = await room(warren, "alice", kind="channel")
+        await say(alice, news, "before")
+        await rest(warren, "alice", "POST", f"/v1/conversations/{news}/members", user_ids=["bob"])
+        await say(alice, news, "now")
+        told: list[object] = []
+        while not told or told[-1] != "now":
+            each = await bob.any()
+            if each.frame is not None and each.name in ("chat", "notification"):
+                told.append(each.frame.get("content") or each.frame["body"])
+    assert told == ["You were added.", "now"]

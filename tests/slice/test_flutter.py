@@ -17,7 +17,7 @@ from tests.slice.warren import Warren, running, send
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running() as warren:
+    async with running(wires="flutter") as warren:
         warren.start_gateway("gw-2")
         await settle()
         yield warren
@@ -393,6 +393,8 @@ BAD: list[str | dict[str, Any]] = [
     {"type": "cs_cp2p", "msg_id": "q"},
     {"type": "cs_cp2p", "msg_id": "q", "payload": None},
     {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose"}},
+    {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose", "cd": {"data": {"text": ""}, "mType": -1}}},
+    {"type": "chat", "msg_id": "q", "payload": {"to_id": "rose", "content": ""}},
     {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": ["rose"], "content": "x"}},
     {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose", "content": {"x": 1}}},
     {"type": "cs_cp2p", "msg_id": "q", "payload": {"tid": "rose", "cd": {"data": {"text": "x", "attrs": []}}}},

@@ -16,7 +16,7 @@ from tests.slice.warren import Warren, running, send
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running() as warren:
+    async with running(wires="huddle") as warren:
         warren.start_gateway("gw-2")
         await settle()
         yield warren
@@ -166,6 +166,23 @@ async def test_messages_sent_while_away_come_on_reconnect(warren: Warren) -> Non
     bob.connect()
     await settle()
     assert await bob.shown() == ["one", "two", "three"]
+
+
+async def test_what_was_said_before_one_came_is_not_pushed(warren: Warren) -> None:
+    alice, bob, carol = await app(warren, "1"), await app(warren, "2", "gw-2"), App(warren, "3", "gw-1")
+    general = await team_channel(alice, "2", "3")
+    for each in (alice, bob, carol):
+        each.store.show(general)
+    for number in range(250):  # more than a page of history's
+        await alice.send(f"before {number}")
+    bob.service.join_channel(general)
+    await carol.call("POST", f"/channels/{general}/join")
+    await settle()
+    assert await bob.shown() == []
+    await alice.send("after")
+    carol.connect()  # for the first time
+    await settle()
+    assert await bob.shown() == await carol.shown() == ["after"]
 
 
 async def test_typing_is_told_to_the_others_and_expires_after_three_seconds(warren: Warren) -> None:

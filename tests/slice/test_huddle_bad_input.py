@@ -16,7 +16,7 @@ LONG = "x" * (16 * 1024 + 1)
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running() as warren:
+    async with running(wires="huddle") as warren:
         yield warren
 
 

@@ -13,7 +13,7 @@ from tests.slice.warren import Warren, running
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running() as warren:
+    async with running(wires="huddle") as warren:
         yield warren
 
 
@@ -74,6 +74,22 @@ async def test_channels_are_changed_archived_and_deleted(warren: Warren) -> None
     for each in (alice, bob):
         assert (await each.refused("GET", path))[0] in (403, 404)
         assert await each.own_channels() == []
+
+
+async def test_nothing_is_said_in_a_channel_once_it_is_archived_on_any_gateway(warren: Warren) -> None:
+    warren.start_gateway("gw-2")
+    await settle()
+    alice, bob = App(warren, "1", "gw-1"), App(warren, "2", "gw-2")  # without sockets nothing is told to them
+    general = await team_channel(alice, "2")
+    await bob.call("POST", f"/channels/{general}/join")
+    bob.store.show(general)
+    await bob.send("hi")
+    await alice.call("POST", f"/channels/{general}/archive")
+    for each in (alice, bob):
+        assert await each.refused("POST", "/messages", {"channel_id": general, "content": "no"}) == (403, "forbidden")
+        socket = each.connect()
+        socket.send_text(f'{{"type":"send_message","channel_id":{general},"data":{{"content":"no"}}}}')
+        assert (await socket.next("error"))["code"] == "forbidden"
 
 
 async def test_members_come_go_and_have_roles(warren: Warren) -> None:

@@ -16,7 +16,7 @@ Connect = Callable[..., Awaitable[Client]]
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running() as warren:
+    async with running(wires="service,flutter") as warren:
         warren.start_gateway("gw-2")
         await settle()
         yield warren
@@ -193,6 +193,15 @@ async def test_what_came_while_away_is_pushed_in_order_as_offline_and_once(warre
     assert await again.texts() == []
 
 
+async def test_own_messages_come_to_the_users_other_devices_alone_and_not_back(connect: Connect) -> None:
+    alice, _, tablet = await connect("alice"), await connect("bob"), await connect("alice", device="tablet")
+    await tablet.hang_up()
+    await alice.say("s1", "mine", to_user_id="bob")
+    await alice.hang_up()
+    assert await (await connect("alice", via="gw-2")).texts() == []
+    assert await (await connect("alice", device="tablet")).texts() == ["mine"]
+
+
 async def test_what_was_pushed_and_not_acknowledged_is_pushed_again(warren: Warren, connect: Connect) -> None:
     alice, bob = await connect("alice"), await connect("bob")
     for text in ("1", "2", "3"):
@@ -357,6 +366,20 @@ async def test_an_agent_takes_a_session_that_waits_and_its_user_is_told(connect:
     assert (await agent.ask("accept_session", session_id="s1"))["success"]
     assert (await late.ask("accept_session", session_id="s1"))["code"] == "conflict"
     assert (await user.ask("accept_session", session_id="s1"))["code"] == "forbidden"
+
+
+async def test_of_agents_who_accept_a_session_at_once_one_gets_it(connect: Connect) -> None:
+    one, two = await connect("agent1", agent=True), await connect("agent2", agent=True, via="gw-2")
+    user = await connect("user1")
+    await user.say("s1", "help")
+    for agent in (one, two):
+        agent.socket.emit("accept_session", {"session_id": "s1"}, "99")
+    await one.settle()
+    await two.settle()
+    first, second = sorted((one.socket.acks["99"], two.socket.acks["99"]), key=lambda answer: not answer["success"])
+    assert first["success"]
+    assert (second["success"], second["code"]) == (False, "conflict")
+    assert len(await user.heard("session_accepted_for_user")) == 1
 
 
 async def test_an_agent_who_sends_into_a_waiting_session_joins_it(connect: Connect) -> None:

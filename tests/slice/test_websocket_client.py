@@ -17,7 +17,7 @@ PATIENCE_S = 10.0
 
 @pytest.fixture
 async def warren() -> AsyncIterator[Warren]:
-    async with running() as warren:
+    async with running(wires="service") as warren:
         yield warren
 
 

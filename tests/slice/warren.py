@@ -32,8 +32,10 @@ from tests.slice.sockets import FakeSocket, Frame
 
 SECRET = "a-secret-of-the-slice-tests-32-bytes-long"
 ENVIRON = {
+    "WARREN_GATEWAY_WIRES": "none",  # a test names those that it needs: each has routes, which take time to make
     "WARREN_MODE": "development",
     "WARREN_PUBLISH_PACE_S": "0",
+    "WARREN_GATEWAY_ARRIVAL_S": "0",  # the clock of the tests stands still
     "WARREN_JWT_SECRET": SECRET,
     "WARREN_ADMIN_TOKEN": "admin",
     "WARREN_INTERNAL_TOKEN": "internal",

@@ -1,7 +1,8 @@
 """The devices wire, byte by byte: what client frames mean, and how the server's frames look."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ from gateway.dialects.base import (
     Welcome,
 )
 from gateway.dialects.devices import DevicesDialect
-from gateway.dialects.world import Room, SocketWorld
+from gateway.dialects.world import Person, Room, SocketWorld
 from gateway.disconnects import Disconnect
+from gateway.rest.device_chat import knowing
+from gateway.rest.device_chat.knowing import here_among, names_of
 from shared.commands import ConversationKind, JoinRule, MessageType, Stage
 from shared.errors import ErrorBody, RateLimited, WarrenError
 from shared.events import (
@@ -160,6 +163,11 @@ def read(name: str) -> dict[str, Any]:
     return vectors
 
 
+async def never(user_ids: object) -> Mapping[UserId, Person]:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
 async def means(frame: str, wire: DevicesDialect, around: SocketWorld) -> object:
     """What the dialect makes of a frame, as plain JSON."""
     try:
@@ -173,7 +181,9 @@ async def means(frame: str, wire: DevicesDialect, around: SocketWorld) -> object
     except WarrenError as error:
         return {"code": error.code}
     wishes = [each.wish for each in follows if isinstance(each, Request)]
-    return {"wishes": [{"wish": type(wish).__name__, **msgspec.to_builtins(wish)} for wish in wishes]}
+    replies = [json.loads(frame) for each in follows if isinstance(each, Reply) for frame in each.frames]
+    made_of = {"wishes": [{"wish": type(wish).__name__, **msgspec.to_builtins(wish)} for wish in wishes]}
+    return {**made_of, "reply": replies} if replies else made_of
 
 
 async def rendered(event: Pushed, wire: DevicesDialect, around: SocketWorld) -> list[object]:
@@ -290,3 +300,12 @@ def test_whatever_comes_is_read_or_is_a_bad_frame(frame: Frame) -> None:
             assert isinstance(made, Reply) or isinstance(made.wish, Errand)
     except BadFrame as bad:
         dialect().refuse(bad.error.body(), reply_to=bad.reply_to)
+
+
+async def test_nobody_waits_long_for_names_and_for_who_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knowing, "PATIENCE_S", 0.01)
+    around = world()
+    around.presence.gate.clear()
+    assert await here_among(around, (BOB, CAROL)) == set()
+    around.people = never  # type: ignore[method-assign]
+    assert await names_of(around, (BOB, CAROL)) == {}

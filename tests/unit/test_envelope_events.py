@@ -178,13 +178,16 @@ def test_what_is_said_at_the_beginning_and_the_end_is_no_error_event() -> None:
     assert [json.loads(event.split("data: ")[1])["action"] for event in said] == ["welcome", "error", "bye"]
 
 
-async def test_a_listener_is_told_each_thing_by_name_and_natively_with_one_id_behind_both() -> None:
+async def test_a_listener_is_told_each_thing_by_name_and_natively_each_with_an_id() -> None:
     async with gateway() as edge, served(edge.app) as http, listening(http, path(edge)) as listener:
         await listener.next("welcome")
         await edge.deliver(stored(1))
         chat, native = await listener.any(), await listener.any()
-        assert (chat.name, chat.id, native.name) == ("chat", None, None)
+        assert (chat.name, native.name) == ("chat", None)
+        assert chat.id is not None
         assert native.id is not None
+        assert Position.from_token(chat.id).versions == {}  # the native one is still to come
+        assert Position.from_token(native.id).versions == {ROOM: 1}
         assert chat.frame is not None
         assert native.frame is not None
         assert ChatMessage.from_json(chat.frame).content == native.frame["data"]["content"] == "1"
@@ -199,8 +202,8 @@ async def test_a_listener_may_choose_one_of_the_two(events: str) -> None:
             told = [first, await listener.any(), await listener.any()]
         names = {"native": [None, None, None], "envelope": ["systemMessage", "chat", "chat"]}
         assert [each.name for each in told] == names[events]
-        assert told[0].id is not None
-        assert (told[1].id is None, told[2].id is None) == (True, False)
+        ids = [each.id for each in told]
+        assert [Position.from_token(id_ or "").versions for id_ in ids] == [{}, {ROOM: 1}, {ROOM: 2}]
 
 
 async def test_where_the_wire_is_not_served_events_have_no_name() -> None:
@@ -299,6 +302,7 @@ async def test_the_published_client_reads_each_line() -> None:
 def test_a_mention_is_a_notification_besides_the_message() -> None:
     mention = msgspec.structs.replace(message(1, content="bob! " * 100), mentions=(BOB,))
     told = made(EnvelopeEvents).render(MessageStored(message=mention, audience=(ALICE, BOB)))
-    assert isinstance(told, list)
-    note = NotificationModel.from_json(json.loads(told[1].split("data: ")[1]))
+    note, chat = (json.loads(each.split("data: ")[1]) for each in told if isinstance(each, str))
+    note = NotificationModel.from_json(note)
+    assert ChatMessage.from_json(chat).content == mention.content  # the last of them is the one that has an id
     assert (note.title, len(note.body), note.data["messageId"]) == ("Alice", 200, "room-1")

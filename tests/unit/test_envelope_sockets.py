@@ -6,15 +6,16 @@ from typing import Any
 
 import jwt
 import pytest
+from msgspec.structs import replace
 from starlette.types import Message
 
-from shared.commands import SendMessage, SetStatus
+from shared.commands import Role, SendMessage, SetStatus
 from shared.errors import ErrorBody
 from shared.events import Rejected, SessionOpened, Stored
 from shared.history_api import MessagePage, MessagePlace
 from tests.fakes.clock import START, settle
 from tests.fakes.edge import SECRET, Edge, gateway
-from tests.fakes.messages import ROOM, stored
+from tests.fakes.messages import BOB, ROOM, conversation, stored
 from tests.slice.sockets import FakeSocket, Frame
 
 PATH = "/ws/envelope"
@@ -125,7 +126,12 @@ async def test_the_wire_can_be_switched_off() -> None:
         (chat(to="bob", content="x" * 16_385), "too_large", "c-1"),
         (chat(to="bob", content="x" * 131_072), "too_large", "c-1"),
         (chat(to="bob", metadata="{}"), "invalid_field", "c-1"),
-        (chat(to="alice", senderId="carol"), "forbidden", "c-1"),
+        *(
+            (chat(to="alice", **{name: "carol"}), "forbidden", "c-1")
+            for name in ("senderId", "userId", "sender_id", "user_id", "fromUserId", "from_user_id", "sender", "from")
+        ),
+        (chat(to="alice", sender={"id": "carol", "name": "Carol"}), "forbidden", "c-1"),
+        ({"type": "userStatus", "id": "1", "data": {"status": "away", "user_id": "carol"}}, "forbidden", "1"),
         (chat(channelId="nothing"), "not_found", "c-1"),
         (chat(channelId=999), "not_found", "c-1"),
         (chat(channelId="alice_carol"), "not_found", "c-1"),  # other people's
@@ -256,6 +262,32 @@ async def test_a_draining_gateway_says_so_before_it_closes() -> None:
         [bye] = socket.taken()
         assert (bye["type"], bye["data"]["action"], bye["data"]["reconnect"]) == ("systemMessage", "bye", True)
         await edge.clock.advance(10)
+
+
+async def test_a_message_that_was_taken_answers_also_once_its_channel_is_silenced() -> None:
+    async with gateway() as edge:
+        edge.history.known = {ROOM: replace(conversation(0), role=Role.MEMBER)}
+        socket = await envelope(edge)
+        await answer(socket, chat(channelId=ROOM))
+        [asked] = await edge.posted()
+        assert isinstance(asked.body, SendMessage)
+        own = replace(stored(1, sender=BOB).message, id=asked.body.message_id, client_id="c-1")
+        taken = Stored(
+            message_id=own.id,
+            conversation_id=ROOM,
+            client_id="c-1",
+            seq=1,
+            version=1,
+            number=own.number,
+            created_at=START,
+        )
+        await edge.tell(taken, answer_to=asked.id)
+        [done] = await answer(
+            socket, {"type": "systemMessage", "id": "1", "data": {"action": "unsubscribe", "channel": ROOM}}
+        )
+        assert done["data"]["ok"]
+        await edge.deliver(replace(stored(1), message=own), stored(2))
+        assert [(told["type"], told["id"]) for told in socket.taken()] == [("chat", "c-1")]
 
 
 async def test_a_repeat_is_answered_by_the_message_that_was_stored_first() -> None:

@@ -36,6 +36,7 @@ from shared.events import (
     ConversationChange,
     MessageFailed,
     MessageStored,
+    Notified,
     ReceiptAdvanced,
     Stored,
     TypingChanged,
@@ -83,6 +84,7 @@ def by_bob(version: int, change: ConversationChange) -> Pushed:
     return msgspec.structs.replace(became(version, change, ALICE), actor_id=BOB)
 
 
+NOTE = msgspec.Raw(b'{"url":"/x"}')
 EVENTS: dict[str, Pushed] = {  # as alice is told of them
     "chat": stored(1, sender=BOB),
     "chat_of_ones_own": stored(1),
@@ -107,6 +109,14 @@ EVENTS: dict[str, Pushed] = {  # as alice is told of them
     "user_status": Presence(user_id=BOB, status="dnd", last_seen=START, devices=2, text="in a meeting"),
     "user_status_of_nobody": Presence(user_id=BOB, status="offline"),
     "typing": TypingChanged(conversation_id=ROOM, user_id=BOB, name="Bob", active=False),
+    "notification": Notified(
+        id=MessageId("n1"),
+        user_ids=(BOB,),
+        title="Maintenance",
+        body="At noon.",
+        data=msgspec.Raw(b'{"url":"/x"}'),
+        at=START,
+    ),
     "lagged": Lagged(conversation_id=ROOM, from_seq=3, before=9),
 }
 ANSWERS: dict[str, Answer] = {

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.acks import FLUSH_S, Acks
 from gateway.backlog import backlog
@@ -11,7 +12,7 @@ from gateway.deliveries import MAX_UNCONFIRMED, Deliveries
 from gateway.dialects.base import Confirms, Habits
 from gateway.positions import RETRY_S, Positions
 from shared.broker.topology import Topology
-from shared.commands import Acknowledge, Stage
+from shared.commands import Acknowledge, ConversationKind, Stage
 from shared.errors import Unavailable
 from shared.events import DeviceInfo
 from shared.history_api import MessagePage, Watermark
@@ -198,6 +199,26 @@ async def test_a_new_device_begins_before_what_the_user_was_not_delivered() -> N
     history.page = MessagePage(messages=(message(7),), watermarks=(), has_more=True)
     position = await backlog(history, BOB)
     assert position.versions == {ROOM: message(7).version - 1}
+
+
+async def test_a_new_device_begins_at_the_first_word_of_a_chat_of_which_nothing_came() -> None:
+    history = FakeHistory()
+    history.counts = {DIRECT: 2, ROOM: 1}
+    direct = replace(conversation(2), id=DIRECT, kind=ConversationKind.DIRECT)
+    read = replace(conversation(9), watermarks=(Watermark(user_id=BOB, delivered_seq=1, read_seq=8),))
+    history.known = {DIRECT: direct, ROOM: read, OTHER_ROOM: replace(conversation(3), id=OTHER_ROOM)}
+    history.page = MessagePage(messages=(message(9),), watermarks=(), has_more=True)
+    position = await backlog(history, BOB)
+    assert position.versions == {DIRECT: 0, ROOM: 8}
+    assert history.asked_messages == [(ROOM, None, 8)]
+
+
+async def test_who_leaves_in_this_moment_has_nothing_to_wait_for() -> None:
+    history = FakeHistory()
+    history.counts = {ROOM: 1}
+    history.known[ROOM] = replace(conversation(9), kind=ConversationKind.GROUP)
+    history.closed = {ROOM}
+    assert (await backlog(history, BOB)).versions == {}
 
 
 async def test_without_history_nobody_guesses_where_a_device_begins() -> None:

@@ -4,7 +4,7 @@ from gateway.hub import Hub
 from gateway.watching import Watch, Watchers
 from shared.ids import UserId
 from tests.fakes.messages import ALICE
-from tests.unit.test_gateway_feed import Reader
+from tests.fakes.reader import Reader
 
 CAROL = UserId("carol")
 

@@ -32,6 +32,7 @@ from shared.events import (
     ConversationCreated,
     MessageFailed,
     MessageStored,
+    Notified,
     ReceiptAdvanced,
     Stored,
     TypingChanged,
@@ -59,6 +60,7 @@ STORED = Stored(
     message_id=MessageId("m1"), conversation_id=ROOM, client_id="c1", seq=7, version=9, number=71, created_at=START
 )
 WATERMARK = Watermark(user_id=BOB, delivered_seq=2, delivered_at=START, read_seq=1, read_at=START)
+NOTE = msgspec.Raw(b'{"url":"/x"}')
 EVENTS: dict[str, Pushed] = {
     "message": stored(1),
     "message_with_everything": MessageStored(
@@ -95,6 +97,14 @@ EVENTS: dict[str, Pushed] = {
     "presence": Presence(user_id=BOB, status="dnd", last_seen=START, devices=2, text="in a meeting"),
     "presence_of_nobody": Presence(user_id=BOB, status="offline"),
     "typing": TypingChanged(conversation_id=ROOM, user_id=BOB, name="Bob", active=False),
+    "notification": Notified(
+        id=MessageId("n1"),
+        user_ids=(BOB,),
+        title="Maintenance",
+        body="At noon.",
+        data=msgspec.Raw(b'{"url":"/x"}'),
+        at=START,
+    ),
     "lagged": Lagged(conversation_id=ROOM, from_seq=3, before=9),
 }
 WELCOME = Welcome(

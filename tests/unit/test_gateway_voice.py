@@ -127,3 +127,14 @@ async def test_a_voice_that_waits_for_too_much_is_a_slow_client() -> None:
         assert await speaker.said() == ["bye"]
 
     await speak(story, max_waiting=3)
+
+
+async def test_after_the_close_nothing_is_asked_any_more() -> None:
+    async with asyncio.TaskGroup() as tasks:
+        speaker = Speaker(tasks)
+        speaker.begin()
+        speaker.voice.say(("one",))
+        speaker.voice.close(("last",))
+    speaker.voice.say(speaker.telling())  # an answer that comes late: nobody is there to ask what it takes
+    speaker.voice.say(("two",))
+    assert await speaker.said() == ["one", "last"]

@@ -147,6 +147,15 @@ async def test_whatever_cannot_be_read_is_an_outage(response: httpx.Response | N
             await HttpHistory(client).unread(ALICE)
 
 
+async def test_an_outage_has_a_reason_also_where_the_error_says_none() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("", request=request)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://history") as client:
+        with pytest.raises(Unavailable, match="does not answer: ReadTimeout"):
+            await HttpHistory(client).unread(ALICE)
+
+
 async def test_a_query_that_cannot_be_read_names_its_fault(asked: Asked) -> None:
     for body in (b'{"user_id": 5}', b'{"user_id": "\xff"}'):
         response = await asked.client.post("/internal/history/unread", content=body)

@@ -63,6 +63,9 @@ class Echo:
             if said.name == "many":
                 for number in range(200):
                     await self._write(transport, event_frame("part", f"{number}{'x' * 50_000}"))
+            if said.name == "few":
+                few = tuple(event_frame("part", number) for number in range(msgspec.json.decode(said.data, type=int)))
+                await transport.write(few, None)
             answer = said.data if said.ack is None else msgspec.Raw(b'"ok"')
             await self._write(
                 transport, event_frame(said.name, answer) if said.ack is None else ack_frame(said.ack, answer)
@@ -111,6 +114,19 @@ async def test_a_client_with_a_websocket_is_greeted_and_answered_in_order() -> N
         await client.next(), await client.next()
         await client.send(*(f'42["n",{number}]' for number in range(300)))
         assert [await client.next() for _ in range(300)] == [f'42["n",{number}]' for number in range(300)]
+
+
+async def test_no_answer_to_a_poll_has_more_packets_than_the_librarys_clients_read() -> None:
+    async with hall() as served, PollingClient(served.address) as client:
+        await client.open()
+        await client.next(), await client.next()
+        await client.post('42["few",40]')
+        answers: list[list[str]] = []
+        while sum(map(len, answers)) < 41:
+            answers.append(await client.poll())
+        assert max(map(len, answers)) == 16
+        expected = [*(f'42["part",{number}]' for number in range(40)), '42["few",40]']
+        assert [packet for answer in answers for packet in answer] == expected
 
 
 async def test_a_client_that_polled_goes_on_over_a_websocket() -> None:

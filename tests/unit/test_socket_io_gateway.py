@@ -3,7 +3,9 @@
 import httpx
 import pytest
 
-from shared.events import SessionOpened
+from shared.events import DeviceInfo, SessionOpened
+from shared.ids import DeviceId, UserId
+from shared.presence_api import Device
 from tests.fakes.clock import settle
 from tests.fakes.edge import Edge, gateway
 from tests.slice.socket_io import IoSocket
@@ -59,6 +61,21 @@ async def test_the_first_event_tells_the_wire() -> None:
         await settle()
         assert socket.events() == []
         assert socket.acks["2"]["code"] == "unknown_type"
+
+
+async def test_a_registration_is_answered_when_its_device_is_listed() -> None:
+    async with gateway(arrival_s="1") as edge:
+        first, second = await dial(edge), await dial(edge)
+        assert await register(edge, first) is None
+        info, at = DeviceInfo(id=DeviceId("d1")), edge.clock.now()
+        edge.presence.devices_of[UserId("bob")] = (Device(info=info, first_seen=at, last_seen=at, online=True),)
+        await edge.clock.advance(0.1)
+        first.events()
+        assert first.acks["1"]["success"]
+        assert await register(edge, second, "carol") is None
+        await edge.clock.advance(1.1)
+        second.events()
+        assert second.acks["1"]["success"]
 
 
 async def test_a_stopping_gateway_sends_clients_elsewhere() -> None:

@@ -350,10 +350,9 @@ def test_what_disconnect_left_unsent_goes_out_with_the_next_connection(
     assert sending.result(PATIENCE_S)["success"] is True
 
 
-@pytest.mark.parametrize("call", ["send_message", "send_message_delivered", "send_message_read"])
-def test_without_connect_nothing_can_be_sent(client: WebSocketClient, call: str) -> None:
+def test_without_connect_nothing_can_be_sent(client: WebSocketClient) -> None:
     with pytest.raises(Closed):
-        getattr(client, call)(1, "2")
+        client.send_message(1, "2")
 
 
 def test_many_threads_may_send_at_once(client: WebSocketClient, server: ServiceServer) -> None:
@@ -467,6 +466,18 @@ def test_receipts_said_without_a_connection_go_out_with_the_next(
     client.send_message_read(2, 123)
     server.start()
     assert [server.delivered.get(timeout=PATIENCE_S)["message_id"] for _ in range(2)] == [1, 2]
+    assert server.read.get(timeout=PATIENCE_S)["message_id"] == 2
+
+
+def test_receipts_said_before_connect_or_after_disconnect_wait_for_the_next(
+    client: WebSocketClient, server: ServiceServer
+) -> None:
+    client.send_message_delivered(1, 123)
+    connect(client)
+    assert server.delivered.get(timeout=PATIENCE_S)["message_id"] == 1
+    client.disconnect()
+    client.send_message_read(2, 123)
+    connect(client)
     assert server.read.get(timeout=PATIENCE_S)["message_id"] == 2
 
 

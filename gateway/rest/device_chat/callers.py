@@ -7,6 +7,7 @@ from starlette.requests import Request
 from gateway.accounts import Accounts
 from gateway.dialects.base import Caller
 from gateway.dialects.devices import DevicesDialect, device_named
+from gateway.dialects.devices_names import name_of
 from gateway.hub import Hub
 from gateway.identities import Identities
 from gateway.limits import RateLimiter
@@ -36,6 +37,9 @@ class DeviceCallers:
         identity = await self._identities.named(token, claims)
         self._limiter.spend(identity.user_id)
         account = await self._accounts.admit(identity, DeviceId(identity.user_id))
+        if token is None and account.name == identity.user_id:  # named as it would be by its socket
+            named = replace(identity, name=name_of(identity.user_id))
+            account = await self._accounts.admit(named, DeviceId(identity.user_id))
         identity = replace(identity, name=account.name)
         self._hear(identity.user_id)
         device_id = identity.device_id or DeviceId(identity.user_id)

@@ -6,17 +6,19 @@ from msgspec.structs import replace
 
 from gateway.content import check_content, check_type, encode_metadata
 from gateway.dialects.base import Accepted
-from gateway.dialects.devices_names import Addressed, find_recipient, find_session, in_room, names_of, to_device
+from gateway.dialects.devices_names import Addressed, find_recipient, find_session, in_room, to_device
 from gateway.dialects.devices_reading import received
 from gateway.dialects.devices_views import DeviceMessage, device_message
 from gateway.dialects.pairs import pair_name
 from gateway.dialects.receipts import reached
+from gateway.dialects.sent import sent_message
 from gateway.dialects.world import World
 from gateway.rest.device_chat.bodies import MAX_CLIENT_ID_CHARS, ListWish, MarkedAs, SendWish, StatusWish
+from gateway.rest.device_chat.knowing import here_among, names_of
 from gateway.rest.device_chat.views import MessagesView, SentView, UpdatedView
 from shared.commands import Acknowledge, SendMessage, Stage
-from shared.errors import Forbidden, Invalid, InvalidField, NotAMember, NotFound, Unavailable
-from shared.events import Message, Stored
+from shared.errors import Forbidden, Invalid, InvalidField, NotAMember, NotFound
+from shared.events import Message
 from shared.history_api import MAX_PAGE, MessagePage, Watermark
 from shared.ids import ConversationId, UserId
 
@@ -32,7 +34,7 @@ async def send(world: World, wish: SendWish) -> SentView:
     conversation_id, peer = await _addressee(world, wish)
     command = _command(world, wish, conversation_id, peer)
     outcome = await world.send(command)
-    message = await _sent(world, command, outcome)
+    message = await sent_message(world, command, outcome)
     to, others = await _receivers(world, conversation_id, peer)
     shown = device_message(message, to)
     if isinstance(outcome, Accepted):
@@ -40,7 +42,7 @@ async def send(world: World, wish: SendWish) -> SentView:
     return SentView(
         message_id=shown.id,
         status=shown.status,
-        delivered=await _any_here(world, others),
+        delivered=bool(await here_among(world, others)),
         created_at=shown.created_at,
         session_id=shown.session_id,
         message=shown,
@@ -174,27 +176,6 @@ def _client_id(given: object) -> str | None:
     return given
 
 
-async def _sent(world: World, command: SendMessage, outcome: Stored | Accepted) -> Message:
-    """Give the message as it is stored, or will be: of a repeat, the first one. Raises: Unavailable."""
-    if isinstance(outcome, Stored) and outcome.message_id != command.message_id:
-        return await world.read_message(outcome.message_id)
-    stored = outcome if isinstance(outcome, Stored) else None
-    return Message(
-        id=outcome.message_id,
-        number=stored.number if stored else 0,
-        conversation_id=outcome.conversation_id,
-        seq=stored.seq if stored else 0,
-        version=stored.version if stored else 0,
-        client_id=command.client_id,
-        sender_id=command.sender_id,
-        sender_name=command.sender_name,
-        type=command.type,
-        content=command.content,
-        metadata=command.metadata,
-        created_at=stored.created_at if stored else world.now(),
-    )
-
-
 async def _receivers(
     world: World, conversation_id: ConversationId, peer: UserId | None
 ) -> tuple[Addressed, Sequence[UserId]]:
@@ -207,17 +188,6 @@ async def _receivers(
     recipient = room.peer_of(caller)
     names = {} if recipient is None else await names_of(world, (recipient,))
     return in_room(room, caller, names), others
-
-
-async def _any_here(world: World, user_ids: Sequence[UserId]) -> bool:
-    """Tell whether one of these users is connected; while presence is away, nobody is known to be."""
-    if not user_ids:
-        return False
-    try:
-        found = await world.presence.presence_of(user_ids)
-    except Unavailable:
-        return False
-    return any(presence.status != "offline" for presence in found.values())
 
 
 # --- reading

@@ -2,21 +2,21 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from gateway.dialects.devices_names import find_session, in_room, name_of, names_of, session_id
+from gateway.dialects.devices_names import find_session, in_room, name_of, session_id
 from gateway.dialects.devices_views import DeviceMessage, device_message
 from gateway.dialects.world import World
 from gateway.known import room_of
+from gateway.rest.device_chat.knowing import here_among, names_of
 from gateway.rest.device_chat.messages import marks_for, visible_messages
 from gateway.rest.device_chat.views import ClearedView, SessionsView, SessionView, UnreadView
 from shared.clock import rfc3339
 from shared.commands import ConversationKind, DeleteMessage, DeleteScope
-from shared.errors import Unavailable, WarrenError
+from shared.errors import WarrenError
 from shared.events import Message
 from shared.history_api import MAX_PAGE, Conversation
 from shared.ids import ConversationId, UserId
-from shared.presence_api import MAX_USERS
 
 MAX_SESSIONS = 1000
 MAX_PARTICIPANTS = 100  # shown of a group
@@ -51,7 +51,7 @@ async def sessions(world: World, emptied: Emptied) -> SessionsView:
             found.append((each, last))
     shown = {user_id for each, _ in found for user_id in _participants(each, world.caller.user_id)}
     names = await names_of(world, shown)
-    here = await _here(world, shown)
+    here = await here_among(world, shown)
     views = [_view(each, last, world.caller.user_id, names, here) for each, last in found]
     views.sort(key=lambda view: view.last_activity, reverse=True)
     return SessionsView(sessions=tuple(views), count=len(views))
@@ -118,19 +118,6 @@ def _participants(conversation: Conversation, caller: UserId) -> tuple[UserId, .
     """Name the participants, the others first: clients take the first that is not themselves for the peer."""
     others = [member for member in conversation.member_ids if member != caller]
     return (*others[: MAX_PARTICIPANTS - 1], caller)
-
-
-async def _here(world: World, user_ids: Iterable[UserId]) -> set[UserId]:
-    """Tell who is connected; while presence is away, nobody is known to be."""
-    wanted = sorted(user_ids)
-    here: set[UserId] = set()
-    try:
-        for start in range(0, len(wanted), MAX_USERS):
-            found = await world.presence.presence_of(wanted[start : start + MAX_USERS])
-            here |= {user_id for user_id, presence in found.items() if presence.status != "offline"}
-    except Unavailable:
-        return set()
-    return here
 
 
 def _view(

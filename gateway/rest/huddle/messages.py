@@ -7,6 +7,7 @@ from gateway.dialects.huddle_composing import channel, check_text, compose, ment
 from gateway.dialects.huddle_joining import visit
 from gateway.dialects.huddle_reading import Say
 from gateway.dialects.huddle_views import Attachment, MessageView, message_views, own_part
+from gateway.dialects.sent import sent_message
 from gateway.dialects.world import World
 from gateway.rest.fields import ConversationPath, IdempotencyKey, MessagePath
 from gateway.rest.huddle.errors import HuddleRoute
@@ -199,11 +200,11 @@ async def _send(world: World, wish: ShortMessageWish, channel_id: str, key: str 
         attachment_size=wish.attachment_size,
     )
     say = Say(channel_id, wish.content, wish.parent_id, wish.client_id or key, attachment)
-    command = await compose(world, say)
+    command = await compose(world, say, hears=False)
     outcome = await world.send(command)
     if not isinstance(outcome, Stored):
         return StructResponse(Said(message="The message is on its way."), status_code=202)
-    return StructResponse(await _shown(world, await world.read_message(str(outcome.number))), status_code=201)
+    return StructResponse(await _shown(world, await sent_message(world, command, outcome)), status_code=201)
 
 
 async def _own(world: World, name: str) -> Message:
