@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -50,9 +49,10 @@ from shared.position import Position
 from shared.presence_api import Presence, Profile
 from tests.fakes.clock import START
 from tests.fakes.messages import ALICE, BOB, ROOM, became, deleted, edited, message, reacted
+from tests.fakes.vectors import vectors_of
 from tests.fakes.world import FakeWorld
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "devices"
+read = vectors_of("devices")
 DIRECT = direct_conversation_id(ALICE, BOB)
 CAROL = UserId("carol")
 STORED = Stored(
@@ -156,11 +156,6 @@ def world() -> FakeWorld:
         messages=(IN, OWN), watermarks=(Watermark(user_id=ALICE), Watermark(user_id=BOB)), has_more=False
     )
     return made
-
-
-def read(name: str) -> dict[str, Any]:
-    vectors: dict[str, Any] = json.loads((VECTORS / f"{name}.json").read_text())
-    return vectors
 
 
 async def never(user_ids: object) -> Mapping[UserId, Person]:

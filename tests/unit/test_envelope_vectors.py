@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -46,8 +45,9 @@ from shared.presence_api import Presence
 from tests.clients.envelope import WebSocketMessage
 from tests.fakes.clock import START
 from tests.fakes.messages import ALICE, BOB, ROOM, became, deleted, edited, message, reacted, stored
+from tests.fakes.vectors import vectors_of
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "envelope"
+read = vectors_of("envelope")
 STORED = Stored(
     message_id=MessageId("m1"), conversation_id=ROOM, client_id="c1", seq=7, version=9, number=71, created_at=START
 )
@@ -138,11 +138,6 @@ def dialect(*, opened: bool = True, max_frame_bytes: int = 128 * 1024) -> Envelo
     if opened:
         envelope.opened(Caller(ALICE, "Alice", DeviceId("phone")))
     return envelope
-
-
-def read(name: str) -> dict[str, Any]:
-    vectors: dict[str, Any] = json.loads((VECTORS / f"{name}.json").read_text())
-    return vectors
 
 
 def told(frame: str, envelope: EnvelopeDialect) -> object:

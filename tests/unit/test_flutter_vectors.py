@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
-from gateway.dialects.base import Accepted, Answer, BadFrame, Caller, Done, Errand, Limits, Pushed, Reply, Welcome
+from gateway.dialects.base import Accepted, Answer, Caller, Done, Limits, Pushed, Reply, Welcome
 from gateway.dialects.flutter import FlutterDialect
 from gateway.dialects.socket_io import connect_frame
 from gateway.disconnects import Disconnect
@@ -19,8 +18,9 @@ from shared.events import MessageFailed, MessageStored, ReceiptAdvanced, Stored,
 from shared.ids import DeviceId, MessageId, SessionId, direct_conversation_id
 from tests.fakes.clock import START
 from tests.fakes.messages import ALICE, BOB, ROOM, message, stored
+from tests.fakes.vectors import told, vectors_of
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "flutter"
+read = vectors_of("flutter")
 DIRECT = direct_conversation_id(ALICE, BOB)
 MSG_ID = "6f3c1e00e2c511eb8d1900505612ab34"
 OWN = replace(
@@ -122,30 +122,11 @@ def plain(frames: Sequence[str]) -> list[object]:
     return read
 
 
-def read(name: str) -> dict[str, Any]:
-    vectors: dict[str, Any] = json.loads((VECTORS / f"{name}.json").read_text())
-    return vectors
-
-
-def told(frame: str, flutter: FlutterDialect) -> object:
-    """What the dialect makes of a packet, as plain JSON."""
-    try:
-        [made] = flutter.receive(frame)
-    except BadFrame as bad:
-        return {"code": bad.error.code, "path": bad.error.details.get("path"), "id": bad.reply_to}
-    if isinstance(made, Reply):
-        return {"reply": plain(made.frames)}
-    if isinstance(made.wish, Errand):
-        return {"wish": "Errand", "free": made.wish.free, "id": made.reply_to}
-    wish = msgspec.json.decode(msgspec.json.encode(made.wish))
-    return {"wish": type(made.wish).__name__, "id": made.reply_to, **wish}
-
-
 @pytest.mark.parametrize("name", read("receive"))
 def test_a_client_message_means(name: str) -> None:
     vector = read("receive")[name]
     frame = vector["packet"] if "packet" in vector else packet(vector["message"], ack=vector.get("ack", ""))
-    assert told(frame, dialect(opened=not vector.get("before_enter"))) == vector["means"]
+    assert told(frame, dialect(opened=not vector.get("before_enter")), plain) == vector["means"]
 
 
 @pytest.mark.parametrize("name", EVENTS)

@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -54,8 +52,9 @@ from tests.fakes.messages import (
     reacted,
     stored,
 )
+from tests.fakes.vectors import told, vectors_of
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "native"
+read = vectors_of("native")
 STORED = Stored(
     message_id=MessageId("m1"), conversation_id=ROOM, client_id="c1", seq=7, version=9, number=71, created_at=START
 )
@@ -146,23 +145,6 @@ def dialect(*, opened: bool = True) -> NativeDialect:
     if opened:
         native.opened(Caller(ALICE, "Alice", DeviceId("phone")))
     return native
-
-
-def read(name: str) -> dict[str, Any]:
-    vectors: dict[str, Any] = json.loads((VECTORS / f"{name}.json").read_text())
-    return vectors
-
-
-def told(frame: str, native: NativeDialect) -> object:
-    """What the dialect makes of a frame, as plain JSON."""
-    try:
-        [made] = native.receive(frame)
-    except BadFrame as bad:
-        return {"code": bad.error.code, "path": bad.error.details.get("path"), "id": bad.reply_to}
-    if isinstance(made, Reply):
-        return {"reply": [json.loads(reply) for reply in made.frames]}
-    plain = msgspec.json.decode(msgspec.json.encode(made.wish))
-    return {"wish": type(made.wish).__name__, "id": made.reply_to, **plain}
 
 
 @pytest.mark.parametrize("name", read("receive"))

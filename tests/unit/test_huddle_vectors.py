@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -47,8 +46,9 @@ from shared.presence_api import MAX_USERS, Presence, Profile
 from tests.fakes.clock import START
 from tests.fakes.messages import ALICE, BOB, ROOM, became, conversation, message, reacted, stored
 from tests.fakes.socket_world import FakeSocketWorld
+from tests.fakes.vectors import vectors_of
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "huddle"
+read = vectors_of("huddle")
 MAX_FRAME_BYTES = 64 * 1024
 ONE = UserId("1")
 CALLER = Caller(ONE, "One", DeviceId("browser"))
@@ -130,11 +130,6 @@ def world() -> FakeSocketWorld:
         user_id=BOB, name="Bob Stone", username="bob", avatar_url="https://a/bob.png", created_at=START
     )
     return made
-
-
-def read(name: str) -> dict[str, Any]:
-    vectors: dict[str, Any] = json.loads((VECTORS / f"{name}.json").read_text())
-    return vectors
 
 
 def told(frame: str) -> object:

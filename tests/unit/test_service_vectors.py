@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +12,6 @@ from msgspec.structs import replace
 from gateway.dialects.base import (
     Accepted,
     Answer,
-    BadFrame,
     Caller,
     Done,
     Errand,
@@ -51,9 +49,10 @@ from shared.history_api import MemberList
 from shared.ids import ConversationId, DeviceId, MessageId, SessionId, UserId, message_number
 from shared.position import Position
 from tests.fakes.clock import START
+from tests.fakes.vectors import told, vectors_of
 from tests.fakes.world import FakeWorld
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "service"
+read = vectors_of("service")
 USER, AGENT = UserId("123"), UserId("agent-7")
 SESSION = ConversationId("session-uuid")
 TAKEN = ConversationId("taken")  # by the agent
@@ -201,29 +200,10 @@ def plain(frames: Sequence[Frame]) -> list[object]:
     return [[frame.partition("[")[0], *json.loads("[" + frame.partition("[")[2])] for frame in frames]
 
 
-def read(name: str) -> dict[str, Any]:
-    vectors: dict[str, Any] = json.loads((VECTORS / f"{name}.json").read_text())
-    return vectors
-
-
-def told(frame: str, service: ServiceDialect) -> object:
-    """What the dialect makes of a packet, as plain JSON."""
-    try:
-        [made] = service.receive(frame)
-    except BadFrame as bad:
-        return {"code": bad.error.code, "path": bad.error.details.get("path"), "id": bad.reply_to}
-    if isinstance(made, Reply):
-        return {"reply": plain(made.frames)}
-    if isinstance(made.wish, Errand):
-        return {"wish": "Errand", "free": made.wish.free, "id": made.reply_to}
-    wish = msgspec.json.decode(msgspec.json.encode(made.wish))
-    return {"wish": type(made.wish).__name__, "id": made.reply_to, **wish}
-
-
 def means(vector: dict[str, Any]) -> object:
     service = dialect(opened=not vector.get("before_registering"))
     frame = vector["packet"] if "packet" in vector else packet(vector["event"], ack=vector.get("ack", ""))
-    return told(frame, service)
+    return told(frame, service, plain)
 
 
 async def said(frames: Sequence[Frame] | Telling) -> list[object]:
@@ -306,7 +286,7 @@ async def test_a_receipt_for_what_was_pushed_asks_nothing() -> None:
     await said(service.render(EVENTS["of_an_agent"]))
     number = message(1).number
     for name in (number, str(number)):
-        meant = told(packet(["message_read", {"message_id": name}], ack="1"), service)
+        meant = told(packet(["message_read", {"message_id": name}], ack="1"), service, plain)
         assert meant == {
             "wish": "Acknowledge",
             "id": "1",
