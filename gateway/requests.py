@@ -184,15 +184,15 @@ class Requests:
     def _perform(self, request: Request) -> None:
         wish, reply_to = request.wish, request.reply_to
         match wish:
-            case Errand():
-                self.in_flight += 1
-                self._naming.wait(wish, reply_to)
             case SendMessage() | Acknowledge() | SetTyping() | EditMessage() | DeleteMessage() | SetReaction():
                 if self._naming.must_wait(wish):
                     self.in_flight += 1
                     self._naming.wait(wish, reply_to)
                 else:
                     self._carry_out(wish, reply_to)
+            case Errand():
+                self.in_flight += 1
+                self._naming.wait(wish, reply_to)
             case FetchHistory():
                 self._query(partial(self._fetch, wish, reply_to), reply_to)
             case Synchronise():

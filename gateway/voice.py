@@ -32,7 +32,7 @@ class Voice:
     @property
     def crowded(self) -> bool:
         """Whether more than half of the room is taken."""
-        return self._outbox.crowded or len(self._waiting) * 2 > self._max_waiting
+        return self._outbox.crowded or (bool(self._waiting) and len(self._waiting) * 2 > self._max_waiting)
 
     @property
     def silent(self) -> bool:
