@@ -5,16 +5,28 @@ BIN := .venv/bin
 URL ?= ws://127.0.0.1:8000/v1/ws
 EXAMPLES ?= 300
 VENV := .venv/.installed
+COMPOSE ?= docker compose
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help run chat check unit test contract e2e fuzz-api bench lock env docs clean
+.PHONY: help run up down logs chat check unit kustomize test contract e2e fuzz-api bench lock env docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV) ## run the whole of Warren here, without containers; Ctrl-C stops it
 	@$(BIN)/python -m deploy.local.run
+
+up: ## run the whole of Warren in containers, with two gateways; data and secrets stay on this machine
+	@sh deploy/compose/secrets.sh .env
+	@$(COMPOSE) up --detach --build --wait
+	@printf '\n  Warren is up on %s. Chat: make chat USER=alice TO=bob\n' "$$($(COMPOSE) port proxy 8000)"
+
+down: ## stop the containers; their data stay, unless: make down ARGS=--volumes
+	@$(COMPOSE) --profile '*' down $(ARGS)
+
+logs: ## follow what the containers say: make logs, or make logs SERVICE=history
+	@$(COMPOSE) logs --follow --tail 100 $(SERVICE)
 
 chat: $(VENV) ## chat in this terminal: make chat USER=alice TO=bob
 	@$(if $(filter command,$(firstword $(origin USER))),,$(error say who you are: make chat USER=alice TO=bob))
@@ -28,8 +40,14 @@ check: $(VENV) ## format, lint, types, import rules, and the tests that need not
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory unit
 
-unit: $(VENV) ## unit and slice tests: no network, no process
+unit: $(VENV) kustomize ## unit and slice tests: no network, no broker, no database
 	PYTHONASYNCIODEBUG=1 $(BIN)/pytest -q -n logical --maxprocesses 8 tests/unit tests/slice
+
+# The overlays for Kubernetes are rendered with kubectl or kustomize, or with Kustomize's Go code in a Python package.
+# The package says that it wants Python 3.14; it runs on 3.11.
+kustomize: $(VENV)
+	@command -v kubectl >/dev/null || command -v kustomize >/dev/null || $(BIN)/python -c 'import pykustomize' 2>/dev/null || \
+		$(BIN)/pip install -q --disable-pip-version-check --no-deps --ignore-requires-python pykustomize==0.1.4
 
 test: unit contract e2e ## every test; the last two suites start a private RabbitMQ and MongoDB on free ports
 
@@ -45,10 +63,12 @@ fuzz-api: $(VENV) ## send the REST APIs all sorts of requests for a long time: m
 bench: $(VENV) ## load a stack of its own and say what it did: make bench ARGS='…'
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-lock: $(VENV) ## write requirements.lock from pyproject.toml: make lock ARGS=--upgrade
+lock: $(VENV) ## write requirements.lock, and the image's requirements-runtime.lock, from pyproject.toml: make lock ARGS=--upgrade
 	$(BIN)/pip install -q uv
 	$(BIN)/uv pip compile -q --universal --all-extras --no-emit-index-url --no-header --python-version 3.11 \
 		$(ARGS) pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
+		-c requirements.lock pyproject.toml -o requirements-runtime.lock
 
 env: $(VENV) ## write .env.example from the settings classes
 	$(BIN)/python -m deploy.local.env_example > .env.example

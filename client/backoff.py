@@ -29,5 +29,10 @@ def delay_s(attempt: int, ending: Ending, *, jitter: float) -> float:
     """Give the wait before attempt 1, 2, 3 …; `jitter` is random in 0 … 1, so that clients come back spread out."""
     if attempt == 1 and ending.retry_after_ms is not None:
         return ending.retry_after_ms / 1000
-    longest = min(LONGEST_S, FIRST_S * 2.0 ** min(attempt - 1, 30))
+    return exponential_s(attempt, first_s=FIRST_S, longest_s=LONGEST_S, jitter=jitter)
+
+
+def exponential_s(attempt: int, *, first_s: float, longest_s: float, jitter: float) -> float:
+    """Double the wait with each attempt up to the longest; between a half and the whole of it is waited."""
+    longest = min(longest_s, first_s * 2.0 ** min(attempt - 1, 30))
     return longest * (0.5 + jitter / 2)

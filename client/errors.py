@@ -34,6 +34,18 @@ class SendFailed(ServerError):
     """A message that had been accepted was given up. It may be sent again under a new client_id."""
 
 
+class MessageRefused(SendFailed):
+    """The server will not take this message; it is queued no more."""
+
+    def __init__(self, code: str, message: str, *, client_id: str) -> None:
+        super().__init__(code, message)
+        self.client_id = client_id
+
+
+class QueueUnavailable(ClientError):
+    """The file that keeps what is to be sent cannot be read or written."""
+
+
 class ConnectionLost(ClientError):
     """The connection went away before the answer came; the request may or may not have been carried out."""
 

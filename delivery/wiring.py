@@ -12,7 +12,8 @@ from delivery.settings import DeliverySettings
 from shared.broker.api import Broker
 from shared.broker.batching import BatchingPublisher
 from shared.broker.consumer import Consumer
-from shared.broker.topology import Topology, routing_queue, signals_queue
+from shared.broker.shares import Shares
+from shared.broker.topology import DELIVERY_EVENTS, Topology, routing_queue, signals_queue
 from shared.clock import Clock
 from shared.commands import SetStatus, SetTyping
 from shared.events import (
@@ -73,6 +74,9 @@ def build(
         Consumer(broker, queue, dict.fromkeys(ENTRIES, deliver), clock=clock, new_id=new_id)
         for queue in topology.delivery_events
     ]
+    shares = Shares(
+        broker, events, publisher, family=DELIVERY_EVENTS, replica_id=replica_id, clock=clock, new_id=new_id
+    )
     expiry = Ticker("delivery.expiry", EXPIRE_EVERY_S, keep_routes.expire, clock=clock)
 
     async def broker_ready() -> bool:
@@ -82,11 +86,13 @@ def build(
         return sessions.is_open
 
     async def stats() -> Mapping[str, object]:
-        return {"replica_id": replica_id, "gateways": table.gateway_count, "sessions": table.session_count}
+        routes = {"gateways": table.gateway_count, "sessions": table.session_count}
+        shards = {"shards_open": shares.held, "shards": topology.shards, "replicas": shares.replicas}
+        return {"replica_id": replica_id, **routes, **shards}
 
     return Service(
         name="delivery",
-        runners=(*events, signals, sessions, expiry, publisher),
+        runners=(shares, *events, signals, sessions, expiry, publisher),
         settings=settings,
         ready={"broker": broker_ready, "sessions": sessions_ready},
         stats=stats,

@@ -26,6 +26,7 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class _Known:
     account: Account
+    said: str  # the name that the user came with
     until: float
 
 
@@ -56,7 +57,7 @@ class Accounts:
 
     async def _account(self, identity: Identity) -> Account:
         known = self._known.get(identity.user_id)
-        if known is not None and known.until > self._clock.monotonic():
+        if known is not None and known.until > self._clock.monotonic() and not _is_news(identity, known):
             return known.account
         try:
             account = await self._asked(identity)
@@ -64,7 +65,7 @@ class Accounts:
             self._away_until = self._clock.monotonic() + AWAY_S
             log.warning("account_assumed", user_id=identity.user_id, error=str(error))
             return Account(user_id=identity.user_id, name=identity.name) if known is None else known.account
-        self._remember(account)
+        self._remember(account, identity.name)
         return account
 
     async def _asked(self, identity: Identity) -> Account:
@@ -93,7 +94,7 @@ class Accounts:
         self._note(event.user_id)
         known = self._known.get(event.user_id)
         if known is not None:
-            self._remember(replace(known.account, name=event.name))
+            self._remember(replace(known.account, name=event.name), known.said)
 
     def signed_out(self, event: DeviceSignedOut) -> None:
         """Take note that a device's tokens count no more."""
@@ -101,7 +102,7 @@ class Accounts:
         known = self._known.get(event.user_id)
         if known is not None and event.reason is SignOutReason.KICKED:
             signed_out = known.account.signed_out | {event.device_id: event.at}
-            self._remember(replace(known.account, signed_out=signed_out))
+            self._remember(replace(known.account, signed_out=signed_out), known.said)
 
     def forget(self) -> None:
         """Ask anew for everyone: events may have been missed."""
@@ -111,8 +112,13 @@ class Accounts:
         if user_id in self._asking:
             self._events_of[user_id] += 1
 
-    def _remember(self, account: Account) -> None:
-        self._known[account.user_id] = _Known(account, self._clock.monotonic() + FRESH_S)
+    def _remember(self, account: Account, said: str) -> None:
+        self._known[account.user_id] = _Known(account, said, self._clock.monotonic() + FRESH_S)
         self._known.move_to_end(account.user_id)
         if len(self._known) > CAPACITY:
             self._known.popitem(last=False)
+
+
+def _is_news(identity: Identity, known: _Known) -> bool:
+    """Tell whether somebody has another name than presence was asked with: it may count from now on."""
+    return identity.name not in (known.said, known.account.name, identity.user_id)

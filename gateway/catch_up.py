@@ -94,7 +94,9 @@ class CatchUps:
                 since = Position(position.floor, given=position.given).token()
                 versions = dict(position.versions)
                 whole = not feed.lags  # who reads too slowly is not told everything that it missed
-                query = SyncQuery(user_id=feed.user_id, since=since, versions=versions, oldest_first=whole)
+                query = SyncQuery(
+                    user_id=feed.user_id, since=since, versions=versions, oldest_first=whole, past=feed.past
+                )
                 answer = await self._history.sync(query)
                 more = feed.catch_up(answer, self._clock.now()) and answer.has_more
             feed.release()

@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-_RECONNECT = range(3000, 3100)
+RECONNECT = range(3000, 3100)  # the codes
 
 
 class Disconnect(Enum):
@@ -28,4 +28,4 @@ class Disconnect(Enum):
     @property
     def reconnect(self) -> bool:
         """Whether the client should try again."""
-        return self.code in _RECONNECT
+        return self.code in RECONNECT

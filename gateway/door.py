@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from gateway import metrics
 from gateway.announcer import Announcer
-from gateway.dialects.base import Dialect
+from gateway.backlog import backlog
+from gateway.dialects.base import Dialect, Hello
 from gateway.disconnects import Disconnect
 from gateway.drain import Drain
 from gateway.hub import Hub
@@ -23,6 +24,7 @@ from shared.events import DeviceInfo
 from shared.ids import DeviceId, GatewayId, NewId, SessionId, UserId
 from shared.position import SETTLE, Position
 
+KEPT_PATIENCE_S = 5.0
 POSITION_PATIENCE_S = 2.0  # then the session opens without history's word on what there is
 
 log = structlog.get_logger()
@@ -74,10 +76,25 @@ class Door:
             log.warning("position_assumed", user_id=user_id, error=str(error))
             return Position(self._services.clock.now() - SETTLE)
 
+    async def kept_position(self, user_id: UserId, device_id: DeviceId | None) -> Position:
+        """Give where a device was last, or where one begins that was never here. Raises: Unavailable."""
+        try:
+            async with asyncio.timeout(KEPT_PATIENCE_S):
+                kept = await self._services.positions.of(user_id, device_id) if device_id else None
+                return await self._begun(user_id, device_id) if kept is None else kept
+        except TimeoutError as error:
+            raise Unavailable("Your position is not found in time; try again.", retry_after_ms=1000) from error
+
+    async def _begun(self, user_id: UserId, device_id: DeviceId | None) -> Position:
+        position = await backlog(self._services.reach.history, user_id)
+        if device_id:
+            await self._services.positions.begin(user_id, device_id, position)
+        return position
+
     def session(
         self,
         identity: Identity,
-        device: DeviceInfo | None,
+        hello: Hello,
         beginning: Beginning,
         *,
         dialect: Dialect,
@@ -85,7 +102,7 @@ class Door:
         transport: Transport,
     ) -> Session:
         """Make a session; between this and `serve` nothing may be awaited."""
-        device = device or DeviceInfo(id=DeviceId(""))
+        device = hello.device or DeviceInfo(id=DeviceId(""))
         named = identity.device_id or device.id
         about = events.Session(
             id=SessionId(self._new_id()),
@@ -95,9 +112,11 @@ class Door:
             device=replace(device, id=named or DeviceId(self._new_id()), ephemeral=not named),
             dialect=dialect.name,
             opened_at=self._services.clock.now(),
+            takes_over=hello.takes_over,
         )
         return Session(
             about,
+            role=identity.role,
             address=address,
             issued_at=identity.issued_at,
             expires_at=identity.expires_at,
@@ -109,6 +128,7 @@ class Door:
 
     async def serve(self, session: Session) -> None:
         """Let a session be found and told of, and run it to its end."""
+        self._hub.replace(session.about)
         self._hub.add(session)
         metrics.OPENED.inc()
         opened_at = self._services.clock.monotonic()

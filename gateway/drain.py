@@ -11,6 +11,7 @@ from gateway.announcer import Announcer
 from gateway.disconnects import Disconnect
 from gateway.hub import Hub
 from gateway.ingress import Ingress
+from gateway.positions import Positions
 from shared.clock import Clock
 from shared.errors import Unavailable
 
@@ -34,6 +35,7 @@ class Drain:
         announcer: Announcer,
         ingress: Ingress,
         acks: Acks,
+        positions: Positions,
         *,
         clock: Clock,
         drain_s: float,
@@ -43,6 +45,7 @@ class Drain:
         self._announcer = announcer
         self._ingress = ingress
         self._acks = acks
+        self._positions = positions
         self._clock = clock
         self._drain_s = drain_s
         self._stopped = asyncio.Event()
@@ -64,6 +67,7 @@ class Drain:
             log.warning("drain_cut_short", sessions=len(self._hub), pending=len(self._ingress))
             self._ingress.give_up()
         await self._say(self._acks.flush)
+        await self._say(self._positions.flush)
         await self._say(self._announcer.stopped)
         self._stopped.set()
 

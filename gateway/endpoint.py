@@ -4,20 +4,20 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qs
 
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from gateway import metrics
-from gateway.dialects.base import BadFrame, Dialect, Frame, Hello, Reply, Request
+from gateway.dialects.base import BadFrame, Dialect, Frame, Hello, Reply, Request, Upgrade
 from gateway.disconnects import Disconnect
 from gateway.door import Door
+from gateway.identities import Identities
 from gateway.requests import Beginning, Services
 from gateway.session import MAX_BAD_FRAMES, Session
-from gateway.transport import WebSocket
-from shared.auth import Authenticator, Identity
-from shared.errors import Invalid, RateLimited, SignedOut, TokenExpired, Unauthenticated, Unavailable
+from gateway.transport import Transport, WebSocket, address_of, upgrade_of
+from shared.auth import Identity
+from shared.errors import Forbidden, Invalid, RateLimited, SignedOut, TokenExpired, Unauthenticated, Unavailable
 from shared.ids import UserId
 from shared.position import Position
 from shared.presence_api import Account
@@ -42,31 +42,22 @@ class _Gone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Connection:
-    """One upgrade: what the request says, and the two ends of the socket."""
+    """One connection that is open and not let in yet: what its upgrade says, and its two ends."""
 
     address: str
-    token: str | None
-    since: str | None
-    subprotocols: Sequence[str]
+    upgrade: Upgrade
     dialect: Dialect
-    receive: Receive
-    send: Send
-
-    async def accept(self) -> None:
-        chosen = next((known for known in self.dialect.subprotocols if known in self.subprotocols), None)
-        await self.receive()  # websocket.connect
-        await self.send({"type": "websocket.accept", "subprotocol": chosen})
+    transport: Transport
 
     async def read(self) -> Frame | None:
-        message = await self.receive()
+        message = await self.transport.receive()
         if message["type"] == "websocket.disconnect":
             raise _Gone
         text: str | None = message.get("text")
         return text
 
     async def write(self, frames: Sequence[Frame]) -> None:
-        for frame in frames:
-            await self.send({"type": "websocket.send", "text": frame})
+        await self.transport.write(frames, None)
 
     async def close(self, disconnect: Disconnect, frames: Sequence[Frame] = ()) -> None:
         retry_after_ms = 1000 if disconnect.reconnect else None
@@ -74,7 +65,7 @@ class _Connection:
         with suppress(OSError, RuntimeError):
             async with asyncio.timeout(CLOSE_PATIENCE_S):
                 await self.write((*frames, *self.dialect.close(disconnect, retry_after_ms=retry_after_ms)))
-                await self.send({"type": "websocket.close", "code": disconnect.code, "reason": disconnect.reason})
+                await self.transport.close(self.dialect.close_code(disconnect), disconnect.reason)
 
 
 class Endpoint:
@@ -85,32 +76,43 @@ class Endpoint:
         make_dialect: Callable[[], Dialect],
         *,
         door: Door,
-        authenticator: Authenticator,
+        identities: Identities,
         services: Services,
     ) -> None:
         self._make_dialect = make_dialect
         self._door = door
-        self._authenticator = authenticator
+        self._identities = identities
         self._services = services
         self._handshakes: dict[asyncio.Timeout, float] = {}  # when each must be over, the oldest first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one socket, from its upgrade to its end."""
-        connection = _connection(scope, receive, send, self._make_dialect())
+        """Serve one WebSocket, from its upgrade to its end."""
+        dialect = self._make_dialect()
+        wanted = scope.get("subprotocols", ())
+        chosen = next((known for known in dialect.subprotocols if known in wanted), None)
+        await receive()  # websocket.connect
+        with suppress(OSError):  # the client is gone already; reading says so, too
+            await send({"type": "websocket.accept", "subprotocol": chosen})
+        await self.serve(upgrade_of(scope), WebSocket(receive, send), address=address_of(scope), dialect=dialect)
+
+    async def serve(
+        self, upgrade: Upgrade, transport: Transport, *, address: str, dialect: Dialect | None = None
+    ) -> None:
+        """Serve one connection that is open, over whichever transport, to its end."""
+        connection = _Connection(address, upgrade, dialect or self._make_dialect(), transport)
         try:
-            await connection.accept()
-            with self._door.connected(connection.address) as crowded:
+            with self._door.connected(address) as crowded:
                 if crowded is not None:
                     raise _Refused(crowded)
                 await self._door.serve(await self._open(connection))
         except _Refused as refused:
-            log.info("session_refused", code=refused.disconnect.code, address=connection.address)
+            log.info("session_refused", code=refused.disconnect.code, address=address)
             await connection.close(refused.disconnect, refused.frames)
         except (_Gone, OSError):
-            log.debug("client_left", address=connection.address)
+            log.debug("client_left", address=address)
         except Exception:
             metrics.CRASHES.inc()
-            log.exception("session_crashed", address=connection.address)
+            log.exception("session_crashed", address=address)
             await connection.close(Disconnect.INTERNAL)
 
     async def _open(self, connection: _Connection) -> Session:
@@ -119,17 +121,17 @@ class Endpoint:
         identity, hello, reply_to = await self._shake_hands(connection)
         self._check_rate(connection, identity.user_id, reply_to)
         self._check_room(identity.user_id)
-        beginning = await self._beginning(connection, identity.user_id, hello)
+        beginning = await self._beginning(connection, identity, hello)
         account = await self._admit(connection, identity, hello, reply_to)
         self._check_room(identity.user_id)  # others came meanwhile; nothing is awaited from here to the hub
         identity = replace(identity, name=account.name)
         return self._door.session(
             identity,
-            hello.device,
+            hello,
             replace(beginning, reply_to=reply_to),
             dialect=connection.dialect,
             address=connection.address,
-            transport=WebSocket(connection.receive, connection.send),
+            transport=connection.transport,
         )
 
     async def _admit(self, connection: _Connection, identity: Identity, hello: Hello, reply_to: str | None) -> Account:
@@ -174,18 +176,25 @@ class Endpoint:
 
     async def _authenticate(self, connection: _Connection) -> tuple[Identity, Hello, str | None]:
         """Find out who it is, from the upgrade or from the first frame; gives the id of that frame, too."""
-        hello, reply_to = Hello(token=connection.token, since=connection.since), None
-        if connection.token is None:
+        hello, reply_to = self._greeting(connection), None
+        if hello is None:
             hello, reply_to = await self._hello(connection)
         try:
-            return await self._authenticator.authenticate(hello.token or ""), hello, reply_to
-        except Unauthenticated as error:
+            return await self._identities.of(hello), hello, reply_to
+        except (Unauthenticated, Forbidden) as error:
             expired = isinstance(error, TokenExpired)
             refusal = connection.dialect.refuse(error.body(), reply_to=reply_to)
             raise _Refused(Disconnect.TOKEN_EXPIRED if expired else Disconnect.UNAUTHENTICATED, refusal) from error
         except Unavailable as error:
             refusal = connection.dialect.refuse(error.body(), reply_to=reply_to)
             raise _Refused(Disconnect.INTERNAL, refusal) from error
+
+    def _greeting(self, connection: _Connection) -> Hello | None:
+        try:
+            return connection.dialect.upgraded(connection.upgrade)
+        except BadFrame as bad:
+            refusal = connection.dialect.refuse(bad.error.body(), reply_to=None)
+            raise _Refused(Disconnect.UNAUTHENTICATED, refusal) from bad
 
     async def _hello(self, connection: _Connection) -> tuple[Hello, str | None]:
         for _ in range(MAX_BAD_FRAMES):
@@ -206,33 +215,22 @@ class Endpoint:
                         return hello, reply_to
         raise _Refused(Disconnect.PROTOCOL_ERRORS)
 
-    async def _beginning(self, connection: _Connection, user_id: UserId, hello: Hello) -> Beginning:
-        """Decide from where the pushes go on: where the client says it is, else from now."""
+    async def _beginning(self, connection: _Connection, identity: Identity, hello: Hello) -> Beginning:
+        """Decide from where the pushes go on: where the client says it is, or where it was last; else from now."""
+        if not connection.dialect.habits.resumes:
+            return await self._kept_beginning(connection, identity, hello)
         if hello.since is not None:
             try:
                 return Beginning(Position.from_token(hello.since), resumes=True, echo=hello.echo)
             except Invalid as error:
                 await connection.write(connection.dialect.refuse(error.body(), reply_to=None))
-        return Beginning(await self._door.position(user_id), echo=hello.echo)
+        return Beginning(await self._door.position(identity.user_id), echo=hello.echo)
 
-
-def _connection(scope: Scope, receive: Receive, send: Send, dialect: Dialect) -> _Connection:
-    query = parse_qs(scope["query_string"].decode("latin-1"))
-    client = scope.get("client")
-    return _Connection(
-        address=client[0] if client else "",
-        token=query.get("token", [_bearer(scope)])[0],
-        since=query.get("since", [None])[0],
-        subprotocols=scope.get("subprotocols", ()),
-        dialect=dialect,
-        receive=receive,
-        send=send,
-    )
-
-
-def _bearer(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
-            return token.strip() if scheme.lower() == "bearer" else None
-    return None
+    async def _kept_beginning(self, connection: _Connection, identity: Identity, hello: Hello) -> Beginning:
+        device_id = identity.device_id or (hello.device.id if hello.device is not None else None)
+        try:
+            position = await self._door.kept_position(identity.user_id, device_id)
+        except Unavailable as error:  # without a position everything, or nothing, would be pushed: come again
+            refusal = connection.dialect.refuse(error.body(), reply_to=None)
+            raise _Refused(Disconnect.INTERNAL, refusal) from error
+        return Beginning(position, catches_up=True, echo=hello.echo)

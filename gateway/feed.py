@@ -1,18 +1,28 @@
 """What one session is pushed, in order: repeats are dropped, gaps filled from history before it goes on."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from enum import Enum, auto
+from heapq import merge
 from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from gateway import metrics
-from gateway.dialects.base import Dialect, Frame, Lagged, Pushed
-from gateway.outbox import Outbox
+from gateway.deliveries import Deliveries
+from gateway.dialects.base import Dialect, Frame, Lagged, Pushed, Telling
+from gateway.voice import Voice
 from shared.commands import Stage
-from shared.events import Entry, LogEvent, Message, MessageFailed, MessageStored, ReceiptAdvanced, TypingChanged
+from shared.events import (
+    Entry,
+    LogEvent,
+    Message,
+    MessageFailed,
+    MessageStored,
+    ReceiptAdvanced,
+    TypingChanged,
+)
 from shared.history_api import Changes, Conversation, SyncAnswer
 from shared.ids import ConversationId, UserId
 from shared.position import Position, Verdict
@@ -42,13 +52,13 @@ class Push:
             self.conversation_id = event.conversation_id
             self.version = event.version
             self.secret = event.only_for is not None or bool(event.hidden_from)
-        self._frames: dict[str, tuple[Frame, ...]] = {}
+        self._frames: dict[str, Sequence[Frame] | Telling] = {}
 
-    def frames(self, dialect: Dialect) -> tuple[Frame, ...]:
+    def frames(self, dialect: Dialect) -> Sequence[Frame] | Telling:
         """Give the event's frames in this dialect."""
         frames = self._frames.get(dialect.variant)
         if frames is None:
-            frames = self._frames[dialect.variant] = tuple(dialect.render(self.event))
+            frames = self._frames[dialect.variant] = dialect.render(self.event)
         return frames
 
 
@@ -92,20 +102,23 @@ class Feed:
         *,
         user_id: UserId,
         dialect: Dialect,
-        outbox: Outbox,
+        voice: Voice,
         position: Position,
         max_held: int,
         wants: CatchUp,
+        deliveries: Deliveries | None = None,
     ) -> None:
         self.user_id = user_id
         self.position = position
         self.lock = asyncio.Lock()
         self.flow = Flow.HELD
+        self.past = dialect.habits.past
         self.lags = False  # the client has read too slowly, and has not been brought up to date since
         self._dialect = dialect
-        self._outbox = outbox
+        self._voice = voice
         self._max_held = max_held
         self._wants = wants
+        self._deliveries = deliveries
         self._held: list[Push] = []
         self._late: dict[UserId, Push] = {}  # the presence of those watched that waits until the client has read
         self._dropped = False  # something that should have been held was not
@@ -121,8 +134,8 @@ class Feed:
             self._offer_sign(push)
         elif self.flow is not Flow.LIVE:
             self._hold(push)
-        elif self._outbox.crowded:
-            self.lags = True
+        elif self._voice.crowded:
+            self.lags = self._dialect.habits.fetches
             self._fall_behind()
         else:
             verdict = self.position.judge_version(push.conversation_id, push.version, entry)
@@ -137,25 +150,25 @@ class Feed:
         """Push what is no entry of a log."""
         event = push.event
         if isinstance(event, MessageFailed):
-            self._outbox.put(push.frames(self._dialect))  # history could not tell of it again
+            self._voice.say(push.frames(self._dialect))  # history could not tell of it again
         elif isinstance(event, Presence):
             self._offer_presence(push, event.user_id)
         elif self.flow is not Flow.LIVE:
             self._hold(push)
-        elif isinstance(event, TypingChanged) and self._outbox.crowded:
+        elif isinstance(event, TypingChanged) and self._voice.crowded:
             metrics.DROPPED.labels("ephemeral").inc()
         else:
-            self._outbox.put(push.frames(self._dialect))
+            self._voice.say(push.frames(self._dialect))
 
     def _offer_presence(self, push: Push, user_id: UserId) -> None:
         """Push it whatever the entries wait for: it has no place in their order. Slow clients read the latest alone."""
         if self.flow is Flow.CLOSED:
             return
-        if self._outbox.crowded:
+        if self._voice.crowded:
             self._late[user_id] = push
         else:
             self._late.pop(user_id, None)
-            self._outbox.put(push.frames(self._dialect))
+            self._voice.say(push.frames(self._dialect))
 
     def _push(self, push: Push, event: Entry) -> None:
         conversation_id, version = push.conversation_id, push.version
@@ -173,7 +186,10 @@ class Feed:
             if self._own and message.sender_id == self.user_id and message.client_id in self._own:
                 del self._own[message.client_id]
                 return
-        self._outbox.put(push.frames(self._dialect))
+        frames = push.frames(self._dialect)
+        if frames and message is not None and self._deliveries is not None:
+            self._deliveries.pushed(message, version)
+        self._voice.say(frames)
 
     def pushed_at(self, conversation_id: ConversationId, seq: int) -> datetime | None:
         """Tell when the latest message was pushed, where the one of this seq is it or came before it."""
@@ -195,11 +211,11 @@ class Feed:
 
     def written(self) -> None:
         """Take note that the client has read everything that was put before."""
-        if self.flow is Flow.LAGGING and not self._outbox.crowded:
+        if self.flow is Flow.LAGGING and not self._voice.crowded:
             self.flow = Flow.HELD
             self._wants(self)
-        while self._late and not self._outbox.crowded:
-            self._outbox.put(self._late.pop(next(iter(self._late))).frames(self._dialect))
+        while self._late and not self._voice.crowded:
+            self._voice.say(self._late.pop(next(iter(self._late))).frames(self._dialect))
 
     # --- what the session's own sends need
 
@@ -222,19 +238,21 @@ class Feed:
             self.flow = Flow.HELD
 
     def catch_up(self, answer: SyncAnswer, at: datetime | None = None) -> bool:
-        """Push what the session lacks. False: the client reads too slowly to be told everything now."""
+        """Push what the session lacks, the oldest first. False: the client reads too slowly to be told it all now."""
         floor = self.position.floor
         for changes in answer.conversations:
-            if self._outbox.crowded:
-                self._fall_behind()
-                return False
             if changes.limited:
                 self._jump(changes)
-            for event in changes.events:
-                if self.position.judge(event) is not Verdict.REPEAT:
-                    self._push(Push(event, at), event)
-            for receipt in _receipts_since(floor, changes.conversation):
-                self._outbox.put(self._dialect.render(receipt))
+            if not changes.events:
+                self._tell_receipts(changes, floor)
+        for changes, event in _oldest_first(answer.conversations):
+            if self._voice.crowded:
+                self._fall_behind()
+                return False
+            if self.position.judge(event) is not Verdict.REPEAT:
+                self._push(Push(event, at), event)
+            if event is changes.events[-1]:
+                self._tell_receipts(changes, floor)
         self.position = Position.from_history(answer.since)
         self.lags = self.lags and answer.has_more
         if answer.has_more:  # the token of a part may leave out what changed long ago; what changes again comes once
@@ -271,7 +289,11 @@ class Feed:
         pushed = self._pushed.pop(conversation_id, None)
         from_seq = max(pushed.last_seq + 1 if pushed else 1, changes.conversation.first_seq)
         lagged = Lagged(conversation_id=conversation_id, from_seq=from_seq, before=changes.before)
-        self._outbox.put(self._dialect.render(lagged))
+        self._voice.say(self._dialect.render(lagged))
+
+    def _tell_receipts(self, changes: Changes, floor: datetime) -> None:
+        for receipt in _receipts_since(floor, changes.conversation):
+            self._voice.say(self._dialect.render(receipt))
 
     def _without_pushed(self, changes: Changes) -> Changes:
         pushed = self._pushed.get(changes.conversation.id)
@@ -279,6 +301,12 @@ class Feed:
             return changes
         events = tuple(event for event in changes.events if event.version not in pushed)
         return replace(changes, events=events)
+
+
+def _oldest_first(conversations: Sequence[Changes]) -> Iterator[tuple[Changes, Entry]]:
+    """Give what happened in conversations in the order of time, and of each in its own order."""
+    runs = [[(changes, event) for event in changes.events] for changes in conversations]
+    return merge(*runs, key=lambda run: run[1].at)
 
 
 def _receipts_since(floor: datetime, conversation: Conversation) -> Iterator[ReceiptAdvanced]:

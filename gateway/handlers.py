@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.accounts import Accounts
+from gateway.advances import Advances
 from gateway.announcer import Announcer
 from gateway.catch_up import CatchUps
 from gateway.disconnects import Disconnect
 from gateway.hub import Hub
 from gateway.ingress import Answered, Ingress
+from gateway.known import People, Rooms
 from gateway.watching import Watchers
 from shared.broker.api import NO_FAILURES, Failures, Handler, Received
 from shared.clock import Clock
@@ -23,6 +25,7 @@ from shared.events import (
     GatewayStopped,
     Handoff,
     MessageFailed,
+    Notified,
     PresenceChanged,
     ProfileChanged,
     ReceiptAdvanced,
@@ -66,6 +69,7 @@ class PushHandoffs:
     """Push what delivery hands over. Idempotent: each session's position drops what it has."""
 
     hub: Hub
+    rooms: Rooms
     clock: Clock
 
     async def __call__(self, batch: Sequence[Received], /) -> Failures:
@@ -76,6 +80,8 @@ class PushHandoffs:
                 case Handoff(recipients=recipients, event=TypingChanged(user_id=typist) as event):
                     self.hub.push(event, (recipient for recipient in recipients if recipient != typist))
                 case Handoff(recipients=recipients, event=event):
+                    if isinstance(event, ConversationChanged):
+                        self.rooms.changed(event, recipients)
                     self.hub.push(event, recipients, now)
                     if isinstance(event, ConversationChanged) and event.change is ConversationChange.MEMBER_REMOVED:
                         self._left(event)
@@ -88,10 +94,29 @@ class PushHandoffs:
 
 
 @dataclass(frozen=True, slots=True)
-class PushReceipts:
-    """Push receipts to every member who is here. Idempotent: a receipt is a watermark."""
+class ReplaceSessions:
+    """Close what a session on another gateway takes over from. Idempotent: by the times of opening."""
 
     hub: Hub
+
+    async def __call__(self, batch: Sequence[Received], /) -> Failures:
+        """Close the sessions of a batch."""
+        for received in batch:
+            match received.envelope.body:
+                case SessionOpened(session=session):
+                    self.hub.replace(session)
+                case SessionsAnnounced(sessions=sessions):
+                    for session in sessions:
+                        self.hub.replace(session)
+        return NO_FAILURES
+
+
+@dataclass(frozen=True, slots=True)
+class PushReceipts:
+    """Push receipts, and what operators tell, to those who are here. Idempotent: by watermark, and by id."""
+
+    hub: Hub
+    advances: Advances
 
     async def __call__(self, batch: Sequence[Received], /) -> Failures:
         """Push a batch, in order."""
@@ -99,8 +124,11 @@ class PushReceipts:
             match received.envelope.body:
                 case ReceiptAdvanced(audience=audience) as event:
                     self.hub.push(event, audience)
+                    self.advances.advanced(event)
                 case MessageFailed(sender_id=sender_id) as event:
                     self.hub.push(event, (sender_id,))
+                case Notified(user_ids=user_ids) as event:
+                    self.hub.push(event, user_ids)
         return NO_FAILURES
 
 
@@ -124,6 +152,7 @@ class Rename:
 
     hub: Hub
     accounts: Accounts
+    people: People
 
     async def __call__(self, batch: Sequence[Received], /) -> Failures:
         """Rename the sessions of a batch, in order."""
@@ -131,6 +160,7 @@ class Rename:
             if isinstance(received.envelope.body, ProfileChanged):
                 event = received.envelope.body
                 self.accounts.renamed(event)
+                self.people.changed(event)
                 for session in self.hub.of_user(event.user_id):
                     session.rename(event.name)
         return NO_FAILURES
@@ -202,29 +232,34 @@ def handlers(
     catch_ups: CatchUps,
     watchers: Watchers,
     accounts: Accounts,
+    people: People,
+    rooms: Rooms,
+    advances: Advances,
     clock: Clock,
 ) -> Mapping[type, Handler]:
     """List the handlers; a batch is handled in this order, so a sender reads the reply before the message."""
     answer = AnswerAskers(ingress)
-    push_receipts = PushReceipts(hub)
+    push_receipts = PushReceipts(hub, advances)
+    replace_sessions = ReplaceSessions(hub)
     ignore = Ignore()
     return {
         Stored: answer,
         Rejected: answer,
         ConversationCreated: answer,
         Changed: answer,
-        Handoff: PushHandoffs(hub, clock),
+        Handoff: PushHandoffs(hub, rooms, clock),
         ReceiptAdvanced: push_receipts,
         MessageFailed: push_receipts,
+        Notified: push_receipts,
         SessionsRouted: CatchUpRouted(hub, catch_ups),
         SessionsWanted: AnnounceSessions(announcer),
         PresenceChanged: PushPresence(watchers),
-        ProfileChanged: Rename(hub, accounts),
+        ProfileChanged: Rename(hub, accounts, people),
         DeviceSignedOut: SignDevicesOut(hub, accounts),
         SetStatus: ignore,
-        SessionOpened: ignore,
+        SessionOpened: replace_sessions,
+        SessionsAnnounced: replace_sessions,
         SessionClosed: ignore,
-        SessionsAnnounced: ignore,
         GatewayRefreshed: ignore,
         GatewayStopped: ignore,
     }

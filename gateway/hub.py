@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from gateway import metrics
 from gateway.dialects.base import Pushed
+from gateway.disconnects import Disconnect
 from gateway.feed import Push
+from shared import events
 from shared.ids import SessionId, UserId
 
 if TYPE_CHECKING:
@@ -60,6 +62,14 @@ class Hub:
         self._empty.clear()
         metrics.SESSIONS.set(len(self._sessions))
 
+    def replace(self, about: events.Session) -> None:
+        """Close the older sessions that a new one, here or on another gateway, takes over from."""
+        if not about.takes_over:
+            return
+        for session in self.of_user(about.user_id):
+            if _is_older(session.about, about):
+                session.close(Disconnect.REPLACED)
+
     def remove(self, session: Session) -> None:
         """Forget a session."""
         del self._sessions[session.id]
@@ -83,3 +93,8 @@ class Hub:
             if of_user is not None:
                 for session in tuple(of_user.values()):
                     session.feed.offer(push)
+
+
+def _is_older(one: events.Session, other: events.Session) -> bool:
+    same = (one.device.id, one.dialect) == (other.device.id, other.dialect)
+    return same and (one.opened_at, one.id) < (other.opened_at, other.id)

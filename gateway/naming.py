@@ -1,19 +1,20 @@
-"""Find what a session's commands name by a number, or a message by its id, without changing the commands' order."""
+"""Find what a session's commands name by a number, or a message by its id, and run errands, in the commands' order."""
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TypeAlias, assert_never
 
 from msgspec.structs import replace
 
-from gateway.dialects.base import MessageChange, Ordered, Request
+from gateway.dialects.base import Command, Errand, MessageChange, Ordered, Reply, Request
+from gateway.dialects.world import SocketWorld
 from gateway.directory import Directory
 from shared.commands import Acknowledge, DeleteMessage, EditMessage, SendMessage, SetReaction, SetTyping
 from shared.errors import WarrenError
-from shared.ids import ConversationId, MessageId, UserId, is_number
+from shared.ids import ConversationId, MessageId, is_number
 
 Spawn: TypeAlias = Callable[[Coroutine[None, None, None], str], None]
-Perform: TypeAlias = Callable[[Request], None]
+Perform: TypeAlias = Callable[[Sequence[Request | Reply]], None]
 Refuse: TypeAlias = Callable[[WarrenError, str | None], None]
 
 
@@ -21,9 +22,10 @@ class Naming:
     """One queue a session. What names everything by its id, while nothing waits here, need not come in at all."""
 
     def __init__(
-        self, user_id: UserId, directory: Directory, *, spawn: Spawn, perform: Perform, refuse: Refuse
+        self, world: SocketWorld, directory: Directory, *, spawn: Spawn, perform: Perform, refuse: Refuse
     ) -> None:
-        self._user_id = user_id
+        self._world = world
+        self._user_id = world.caller.user_id
         self._directory = directory
         self._spawn = spawn
         self._perform = perform
@@ -47,15 +49,19 @@ class Naming:
     async def _work(self) -> None:
         while self._waiting:
             wish, reply_to = self._waiting[0]
+            found: Sequence[Request | Reply]
             try:
-                found = await self._find(wish)
+                if isinstance(wish, Errand):
+                    found = await wish.run(self._world)
+                else:
+                    found = (Request(await self._find(wish), reply_to),)
             except WarrenError as error:
                 self._refuse(error, reply_to)
             else:
-                self._perform(Request(found, reply_to))
+                self._perform(found)
             self._waiting.popleft()
 
-    async def _find(self, wish: Ordered) -> Ordered:
+    async def _find(self, wish: Command) -> Command:
         match wish:
             case SendMessage():
                 reply_to = None if wish.reply_to is None else await self._message_id(wish.reply_to)

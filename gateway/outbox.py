@@ -23,9 +23,14 @@ class Outbox:
         """Whether more than half of the room is taken: what can wait or be dropped should."""
         return len(self._frames) * 2 > self._max_frames or self._bytes * 2 > self._max_bytes
 
+    @property
+    def empty(self) -> bool:
+        """Whether all was taken."""
+        return not self._frames
+
     def put(self, frames: Sequence[Frame]) -> None:
         """Append frames; once closed they are dropped. A frame of any size fits while there is room at all."""
-        if self._closed:
+        if self._closed or not frames:
             return
         full = self._bytes > self._max_bytes
         for frame in frames:
@@ -33,7 +38,11 @@ class Outbox:
             self._bytes += len(frame)
         self._filled.set()
         if full or len(self._frames) > self._max_frames:
-            self._overflow()
+            self.overflow()
+
+    def overflow(self) -> None:
+        """Take note that there is more to read than there is room for."""
+        self._overflow()
 
     def clear(self) -> None:
         """Drop what waits."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from shared.errors import Unavailable
-from shared.history_api import HistoryQueries, MessagePage, MessagePlace, SyncAnswer, SyncQuery
+from shared.history_api import ConversationPage, HistoryQueries, MessagePage, MessagePlace, SyncAnswer, SyncQuery
 from shared.ids import ConversationId, MessageId, UserId
 from shared.position import Position
 from shared.presence_api import Presence, PresenceQueries
@@ -64,6 +64,11 @@ class BoundedHistory:
         """Give a page of a conversation. Raises: Unavailable, NotAMember, NotFound."""
         async with self._turns.turn():
             return await self._history.messages(user_id, conversation_id, before=before, after=after, limit=limit)
+
+    async def conversations(self, user_id: UserId, *, limit: int, cursor: str | None) -> ConversationPage:
+        """Give a page of a user's conversations. Raises: Unavailable, Invalid (the cursor)."""
+        async with self._turns.turn():
+            return await self._history.conversations(user_id, limit=limit, cursor=cursor)
 
     async def conversation_numbered(self, user_id: UserId, number: int) -> ConversationId:
         """Find a conversation by its number. Raises: Unavailable, NotFound."""

@@ -1,7 +1,7 @@
 """What one client asks for: each request is carried out, and answered once where it wants an answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
@@ -12,35 +12,43 @@ from gateway.accounts import Accounts
 from gateway.acks import Acks
 from gateway.catch_up import CatchUps
 from gateway.content import MAX_CONTENT_BYTES, MAX_METADATA_BYTES
+from gateway.deliveries import Deliveries
 from gateway.dialects.base import (
     Answer,
+    Caller,
     ChooseStatus,
+    Command,
     Dialect,
     Done,
+    Errand,
     FetchHistory,
     Hello,
     Limits,
     MessageChange,
-    Ordered,
     Presences,
+    Reply,
     Request,
     StoredLate,
     Subscribe,
     Synchronise,
     Unsubscribe,
     Welcome,
+    Wish,
 )
 from gateway.directory import Directory
 from gateway.feed import Feed, Flow
-from gateway.ingress import Command, Ingress, Outcome
+from gateway.ingress import Command as Submitted
+from gateway.ingress import Ingress, Outcome
 from gateway.limits import RateLimiter
 from gateway.naming import Naming, Spawn
-from gateway.outbox import Outbox
+from gateway.positions import Positions
 from gateway.queries import BoundedHistory, BoundedPresence
 from gateway.settings import SocketSettings
 from gateway.statuses import Statuses
 from gateway.typing_signals import TypingSignals
+from gateway.voice import Voice
 from gateway.watching import Watch, Watchers
+from gateway.world import Reach, SessionWorld
 from shared import events
 from shared.clock import Clock
 from shared.commands import (
@@ -76,15 +84,21 @@ class Services:
     watchers: Watchers
     statuses: Statuses
     limiter: RateLimiter
+    positions: Positions
+    reach: Reach
     clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """How a session starts: from where its pushes go on, and whether the client will sync from there itself."""
+    """How a session starts: from where its pushes go on.
+
+    `resumes`: the client will sync from there itself; `catches_up`: it is pushed what it lacks.
+    """
 
     position: Position
     resumes: bool = False
+    catches_up: bool = False
     echo: bool = True
     reply_to: str | None = None  # the id of the hello
 
@@ -96,9 +110,11 @@ class Requests:
         self,
         about: events.Session,
         *,
+        caller: Caller,
         dialect: Dialect,
-        outbox: Outbox,
+        voice: Voice,
         feed: Feed,
+        deliveries: Deliveries | None,
         services: Services,
         spawn: Spawn,
     ) -> None:
@@ -106,15 +122,15 @@ class Requests:
         self.landed: Callable[[], None] | None = None  # called after each answer
         self._about = about
         self._dialect = dialect
-        self._outbox = outbox
+        self._voice = voice
         self._feed = feed
+        self._deliveries = deliveries
         self._services = services
         self._settings = services.settings
         self._spawn = spawn
         self.watch = Watch(feed, services.watchers)
-        self._naming = Naming(
-            about.user_id, services.directory, spawn=spawn, perform=self._found, refuse=self._not_found
-        )
+        self.world = SessionWorld(services.reach, caller, self.watch)
+        self._naming = Naming(self.world, services.directory, spawn=spawn, perform=self._found, refuse=self._not_found)
         self._echo = True
         self._since: str | None = None
         self._sync_by = 0.0
@@ -124,10 +140,12 @@ class Requests:
         """Welcome the client, and let the pushes begin, or wait for its sync."""
         self._echo = beginning.echo
         welcome = self._welcome(beginning.position)
-        self._outbox.put(self._dialect.welcome(welcome))
+        self._voice.say(self._dialect.welcome(welcome))
         self._answer(welcome, beginning.reply_to)
         if beginning.resumes:
             self._resume(beginning.position)
+        elif beginning.catches_up:
+            self._services.catch_ups.request(self._feed)
         else:
             self._feed.release()
 
@@ -140,7 +158,7 @@ class Requests:
     def perform(self, request: Request) -> None:
         """Carry out a request, or refuse it; never waits."""
         try:
-            if not isinstance(request.wish, Acknowledge):  # an acknowledgement lightens the load
+            if not _is_free(request.wish):
                 self._services.limiter.spend(self._about.user_id)
             self._perform(request)
         except WarrenError as error:
@@ -148,7 +166,7 @@ class Requests:
 
     def refuse(self, error: ErrorBody, reply_to: str | None) -> None:
         """Tell why something was not done."""
-        self._outbox.put(self._dialect.refuse(error, reply_to=reply_to))
+        self._voice.say(self._dialect.refuse(error, reply_to=reply_to))
 
     def check_sync(self, monotonic: float) -> None:
         """Go on without a client's sync that does not come."""
@@ -172,6 +190,9 @@ class Requests:
                     self._naming.wait(wish, reply_to)
                 else:
                     self._carry_out(wish, reply_to)
+            case Errand():
+                self.in_flight += 1
+                self._naming.wait(wish, reply_to)
             case FetchHistory():
                 self._query(partial(self._fetch, wish, reply_to), reply_to)
             case Synchronise():
@@ -189,7 +210,7 @@ class Requests:
             case _:
                 assert_never(wish)
 
-    def _carry_out(self, wish: Ordered, reply_to: str | None) -> None:
+    def _carry_out(self, wish: Command, reply_to: str | None) -> None:
         match wish:
             case SendMessage():
                 if not self._echo:
@@ -198,22 +219,32 @@ class Requests:
             case Acknowledge():
                 self._acknowledge(wish, reply_to)
             case SetTyping():
-                self._services.typing.set(self._about.id, wish)
+                self._services.typing.set(self._about.id, wish, expires_s=self._dialect.habits.typing_s)
                 self._answer(Done(), reply_to)
             case EditMessage() | DeleteMessage() | SetReaction():
                 self._submit(wish, reply_to)
             case _:
                 assert_never(wish)
 
-    def _found(self, request: Request) -> None:
-        """Carry out a command whose turn has come."""
+    def _found(self, found: Sequence[Request | Reply]) -> None:
+        """Carry out what has been found, in its turn."""
         try:
-            assert isinstance(request.wish, Ordered)
-            self._carry_out(request.wish, request.reply_to)
-        except WarrenError as error:
-            self.refuse(error.body(), request.reply_to)
+            for item in found:
+                self._carry_out_found(item)
         finally:
             self._land()
+
+    def _carry_out_found(self, item: Request | Reply) -> None:
+        if isinstance(item, Reply):
+            self._voice.say(item.frames)
+            return
+        try:
+            if isinstance(item.wish, Command):
+                self._carry_out(item.wish, item.reply_to)
+            else:
+                self._perform(item)
+        except WarrenError as error:
+            self.refuse(error.body(), item.reply_to)
 
     def _not_found(self, error: WarrenError, reply_to: str | None) -> None:
         self.refuse(error.body(), reply_to)
@@ -240,6 +271,8 @@ class Requests:
         self.in_flight += 1
 
     def _acknowledge(self, ack: Acknowledge, reply_to: str | None) -> None:
+        if self._deliveries is not None:
+            self._deliveries.acknowledged(ack.conversation_id, ack.seq, self._feed.position)
         if ack.stage is Stage.DELIVERED:
             pushed_at = self._feed.pushed_at(ack.conversation_id, ack.seq)
             if pushed_at is not None:
@@ -316,7 +349,7 @@ class Requests:
 
     # --- answering
 
-    def answered(self, command: Command, outcome: Outcome, reply_to: str | None) -> None:
+    def answered(self, command: Submitted, outcome: Outcome, reply_to: str | None) -> None:
         """Take the one answer to a command."""
         self._answer(outcome, reply_to)
         self._land()
@@ -324,7 +357,7 @@ class Requests:
     def stored_later(self, command: SendMessage, stored: Stored) -> None:
         """Tell by a receipt that a message that was accepted has its place."""
         late = StoredLate(sender_id=command.sender_id, at=self._services.clock.now(), stored=stored)
-        self._outbox.put(self._dialect.render(late))
+        self._voice.say(self._dialect.render(late))
 
     def _land(self) -> None:
         self.in_flight -= 1
@@ -336,7 +369,7 @@ class Requests:
         if isinstance(answer, ErrorBody):
             self.refuse(answer, reply_to)
         elif reply_to is not None:
-            self._outbox.put(self._dialect.answer(answer, reply_to=reply_to))
+            self._voice.say(self._dialect.answer(answer, reply_to=reply_to))
 
     def _welcome(self, position: Position) -> Welcome:
         return Welcome(
@@ -352,3 +385,8 @@ class Requests:
                 max_in_flight=self._settings.max_in_flight,
             ),
         )
+
+
+def _is_free(wish: Wish) -> bool:
+    """Tell whether a wish spends no rate: an acknowledgement lightens the load."""
+    return isinstance(wish, Acknowledge) or (isinstance(wish, Errand) and wish.free)

@@ -10,13 +10,16 @@ import structlog
 from msgspec.structs import replace
 
 from gateway import metrics
+from gateway.deliveries import Deliveries
 from gateway.dialects.base import BadFrame, Caller, Dialect, Frame, Reply
 from gateway.disconnects import Disconnect
 from gateway.feed import Feed
+from gateway.following import Following
 from gateway.outbox import Outbox
 from gateway.requests import Beginning, Requests, Services
 from gateway.settings import SocketSettings
 from gateway.transport import Transport
+from gateway.voice import Voice
 from shared import events
 from shared.ids import ConversationId, SessionId, UserId
 
@@ -54,6 +57,7 @@ class Session:
         issued_at: datetime | None,
         expires_at: datetime,
         dialect: Dialect,
+        role: str | None,
         beginning: Beginning,
         services: Services,
         transport: Transport,
@@ -73,19 +77,35 @@ class Session:
         self._deadline: asyncio.Timeout | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._children: set[asyncio.Task[None]] = set()
+        self._role = role
+        self._heard_at = services.clock.monotonic()
+        self._writing = False
         self._outbox = self._make_outbox(services.settings)
+        self._voice = Voice(
+            self._outbox, max_waiting=services.settings.max_outbox_frames, spawn=self._spawn, clock=services.clock
+        )
+        self._deliveries = self._make_deliveries(beginning)
+        self._hears = self._deliveries is not None or dialect.habits.beats
         self.feed = Feed(
             user_id=about.user_id,
             dialect=dialect,
-            outbox=self._outbox,
+            voice=self._voice,
             position=beginning.position,
             max_held=services.settings.max_held,
             wants=services.catch_ups.request,
+            deliveries=self._deliveries,
         )
         self._requests = Requests(
-            about, dialect=dialect, outbox=self._outbox, feed=self.feed, services=services, spawn=self._spawn
+            about,
+            caller=self._caller(),
+            dialect=dialect,
+            voice=self._voice,
+            feed=self.feed,
+            deliveries=self._deliveries,
+            services=services,
+            spawn=self._spawn,
         )
-        dialect.opened(Caller(about.user_id, about.name))
+        dialect.opened(self._caller())
         self._requests.begin(beginning)
 
     # --- its life
@@ -94,7 +114,10 @@ class Session:
         """Serve the client until it or the server closes. Cancelling closes nothing; the caller does then."""
         try:
             async with asyncio.timeout(None) as self._deadline, asyncio.TaskGroup() as self._tasks:
+                self._voice.begin(self._requests.world)
                 self._spawn(self._read(), "session.read")
+                if self._dialect.habits.follows:
+                    self._spawn(self._follow(), "session.follow")
                 await self._write()
                 for child in tuple(self._children):
                     child.cancel()
@@ -103,6 +126,7 @@ class Session:
         finally:
             self._move_to(State.CLOSED)
             self.feed.close()
+            self._voice.close()
             self._requests.end()
 
     def left(self, conversation_id: ConversationId) -> None:
@@ -112,7 +136,15 @@ class Session:
     def rename(self, name: str) -> None:
         """Let what the user says from now on carry another name."""
         self.about = replace(self.about, name=name)
-        self._dialect.opened(Caller(self.user_id, name))
+        self._requests.world.caller = self._caller()
+        self._dialect.opened(self._caller())
+
+    def hear(self) -> None:
+        """Take note that the client is there: it has what was written to it."""
+        self._heard_at = self._services.clock.monotonic()
+        if self._deliveries is not None:
+            all_written = not self._writing and self._outbox.empty and self._voice.silent
+            self._deliveries.heard(self.feed.position, all_written=all_written)
 
     def must_end_by(self, event: events.DeviceSignedOut) -> bool:
         """Tell whether a sign-out is meant for this session: its token may have been let in before the gateway knew."""
@@ -141,14 +173,17 @@ class Session:
         self._move_to(State.CLOSING)
         self.closed_by = disconnect
         self.feed.close()
-        self._outbox.close(self._dialect.close(disconnect, retry_after_ms=retry_after_ms))
+        self._end_deliveries()
+        self._voice.close(self._dialect.close(disconnect, retry_after_ms=retry_after_ms))
         if self._deadline is not None:
             self._deadline.reschedule(asyncio.get_running_loop().time() + self._services.settings.close_s)
 
     def check_times(self, now: datetime, monotonic: float) -> None:
-        """Close where the token has expired; go on without a client's sync that does not come."""
+        """Close where the token has expired, or nothing was heard; go on without a sync that does not come."""
         if now >= self._expires_at:
             self.close(Disconnect.TOKEN_EXPIRED)
+        elif self._dialect.habits.beats and monotonic - self._heard_at >= self._services.settings.silence_s:
+            self.close(Disconnect.HEARTBEAT)
         else:
             self._requests.check_sync(monotonic)
 
@@ -162,8 +197,28 @@ class Session:
             max_frames=settings.max_outbox_frames, max_bytes=settings.max_outbox_bytes, overflow=self._overflow
         )
 
+    def _make_deliveries(self, beginning: Beginning) -> Deliveries | None:
+        habits, services = self._dialect.habits, self._services
+        if habits.resumes and habits.acknowledges:
+            return None
+        return Deliveries(
+            self.user_id,
+            self.about.device,
+            habits,
+            beginning.position,
+            acks=services.acks,
+            positions=services.positions,
+        )
+
+    def _end_deliveries(self) -> None:
+        if self._deliveries is not None:
+            self._deliveries.end()
+
+    def _caller(self) -> Caller:
+        return Caller(self.user_id, self.about.name, self.about.device.id, self._role)
+
     def _overflow(self) -> None:
-        self._outbox.clear()
+        self._voice.clear()
         self.close(Disconnect.SLOW)
 
     def _spawn(self, coroutine: Coroutine[None, None, None], name: str) -> None:
@@ -172,19 +227,35 @@ class Session:
         self._children.add(task)
         task.add_done_callback(self._children.discard)
 
+    async def _follow(self) -> None:
+        services = self._services
+        following = Following(
+            self.feed,
+            self._requests.watch,
+            services.watchers,
+            history=services.history,
+            presence=services.presence,
+            clock=services.clock,
+        )
+        await following.begin()
+
     # --- writing
 
     async def _write(self) -> None:
         transport = self._transport
         try:
             while frames := await self._outbox.take():
-                await transport.write(frames, self.feed.position)
+                self._writing = True
+                await transport.write(frames, self.feed.position if self._voice.silent else None)
+                self._writing = False
                 metrics.FRAMES_OUT.inc(len(frames))
+                if self._deliveries is not None and self._voice.silent and self._outbox.empty:
+                    self._deliveries.written()
                 self.feed.written()
             if self.closed_by is not None:
-                await transport.close(self.closed_by)
+                await transport.close(self._dialect.close_code(self.closed_by), self.closed_by.reason)
         except OSError:  # how ASGI says that the client is gone
-            self._outbox.close()
+            self._voice.close()
 
     # --- reading
 
@@ -197,11 +268,14 @@ class Session:
             await self._requests.room()  # back-pressure: a client that is not read from waits
             message = await self._transport.receive()
             if message["type"] == "websocket.disconnect":
-                self._outbox.clear()
-                self._outbox.close()
+                self._end_deliveries()
+                self._voice.clear()
+                self._voice.close()
                 return
             if self.state is State.OPEN:
                 metrics.FRAMES_IN.inc()
+                if self._hears:
+                    self.hear()
                 self._take(message.get("text"))
 
     def _take(self, frame: Frame | None) -> None:
@@ -213,7 +287,7 @@ class Session:
         self._bad_frames = 0
         for request in requests:
             if isinstance(request, Reply):
-                self._outbox.put(request.frames)
+                self._voice.say(request.frames)
             else:
                 self._requests.perform(request)
 

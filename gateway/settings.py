@@ -2,13 +2,15 @@
 
 import socket
 from typing import Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.settings import AdminSettings, AuthSettings, BrokerSettings, LogSettings, Mode, ProcessSettings, Settings
 
 KIB = 1024
+LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 RATE_PER_S = 50.0  # far more than a person types; a program that sends faster needs the setting
 
 
@@ -29,6 +31,9 @@ class SocketSettings(Settings):
     close_s: float = Field(5.0, gt=0, description="time to write what waits and the close frame")
     heartbeat_s: float = Field(30.0, gt=0, description="seconds between WebSocket pings")  # home routers drop at 60 s
     silence_s: float = Field(120.0, gt=0, description="a client silent for so long is closed")
+    arrival_s: float = Field(
+        1.0, ge=0, description="how long a registration of the service wire waits at most until its device is listed"
+    )
     sync_wait_s: float = Field(5.0, gt=0, description="how long pushes wait for the sync of a client that resumes")
 
     # 16 KiB of content are at most 96 KiB where the client escapes every character, as \u0001.
@@ -39,13 +44,29 @@ class SocketSettings(Settings):
     max_outbox_bytes: int = Field(8 * KIB * KIB, ge=64 * KIB, description="likewise, in bytes")
     max_held: int = Field(1000, ge=1, description="pushes that wait while a session catches up")
     max_user_sessions: int = Field(100, ge=1, description="open sockets of one user on one gateway")
-    max_address_sessions: int | None = Field(None, ge=1, description="open sockets of one address; a proxy is one")
+    max_address_sessions: int | None = Field(
+        None, ge=1, description="open sockets of one address; a proxy is one, unless FORWARDED_ALLOW_IPS names it"
+    )
     rate_per_s: float | None = Field(
         None,
         gt=0,
         description="commands a second and user, over sockets and REST; default: 50, in development no limit",
     )
     rate_burst: int = Field(200, ge=1, description="commands of a user that may come at once, with a rate")
+
+    wires: str = Field(
+        "devices,envelope,service,flutter,huddle",
+        pattern=r"^(none|(devices|envelope|service|flutter|huddle)(,(devices|envelope|service|flutter|huddle))*)$",
+        description="which wires of other chat systems are served besides our own, with commas; none: our own alone",
+    )
+    open_devices: bool = Field(
+        default=False,
+        description="believe who names a device and has no token, on the devices wire; for trusted networks",
+    )
+    accounts: bool | None = Field(
+        None, description="register and log in users at /api/v1/auth; default: in development only"
+    )
+    time_zone: str = Field("UTC", description="of the times that wires show without a zone: an IANA name")
 
     dev_tokens: bool = Field(
         default=False,
@@ -54,8 +75,18 @@ class SocketSettings(Settings):
     cors_origins: str | None = Field(
         None,
         pattern=r"^(\*|https?://[^\s,/]+(,https?://[^\s,/]+)*)$",
-        description="web pages that may use REST and /sse: origins as https://chat.example, with commas; * for all",
+        description="web pages that may use REST, /sse and Socket.IO: origins as https://chat.example, with commas; "
+        "* for all; default: in development those of the same machine, else none",
     )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{name!r} is no IANA time zone, as Europe/Berlin is.") from error
+        return name
 
     def origins(self) -> list[str]:
         """Give the origins of the web pages that browsers let in."""
@@ -88,6 +119,29 @@ class GatewaySettings(ProcessSettings):
         if self.sockets.dev_tokens and self.auth.mode is not Mode.DEVELOPMENT:
             raise ValueError("WARREN_GATEWAY_DEV_TOKENS is for WARREN_MODE=development: anybody would be anyone.")
         return self
+
+    @model_validator(mode="after")
+    def _keeps_accounts_where_it_signs_their_tokens(self) -> Self:
+        if self.sockets.accounts and not self._signs_tokens():
+            raise ValueError("WARREN_GATEWAY_ACCOUNTS needs WARREN_JWT_SECRET, and no WARREN_JWKS_URL.")
+        return self
+
+    def origin_pattern(self) -> str | None:
+        """Give the pattern of origins that are let in where none are set: a developer's pages come from any port."""
+        default = self.auth.mode is Mode.DEVELOPMENT and self.sockets.cors_origins is None
+        return LOCAL_ORIGIN if default else None
+
+    def served(self, wire: str) -> bool:
+        """Tell whether a wire is served."""
+        return wire in self.sockets.wires.split(",")
+
+    def keeps_accounts(self) -> bool:
+        """Tell whether users can register here."""
+        default = self.auth.mode is Mode.DEVELOPMENT and self._signs_tokens()
+        return default if self.sockets.accounts is None else self.sockets.accounts
+
+    def _signs_tokens(self) -> bool:
+        return self.auth.jwt_secret is not None and self.auth.jwks_url is None
 
     def rate_per_s(self) -> float | None:
         """Give the rate that is set, else the default: in development none, so that load can be tried out."""

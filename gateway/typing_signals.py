@@ -1,4 +1,4 @@
-"""Who is typing: relayed as it comes, and taken back when it is not renewed for five seconds."""
+"""Who is typing: relayed as it comes, and taken back when it is not renewed for some seconds."""
 
 from contextlib import suppress
 
@@ -12,8 +12,6 @@ from shared.envelope import Envelope
 from shared.errors import Unavailable
 from shared.ids import ConversationId, NewId, SessionId
 
-EXPIRES_S = 5.0
-
 
 class TypingSignals:
     """Relays typing for the sessions of this gateway. What cannot be sent is lost: it is worth nothing later."""
@@ -22,14 +20,14 @@ class TypingSignals:
         self._publisher = publisher
         self._clock = clock
         self._new_id = new_id
-        self._active: dict[tuple[SessionId, ConversationId], tuple[float, SetTyping]] = {}  # the oldest first
+        self._active: dict[tuple[SessionId, ConversationId], tuple[float, SetTyping]] = {}
 
-    def set(self, session_id: SessionId, command: SetTyping) -> None:
-        """Relay that a session's user is typing, or has stopped."""
+    def set(self, session_id: SessionId, command: SetTyping, *, expires_s: float) -> None:
+        """Relay that a session's user is typing, or has stopped; it counts for so long."""
         key = (session_id, command.conversation_id)
         was_active = self._active.pop(key, None) is not None
         if command.active:
-            self._active[key] = (self._clock.monotonic() + EXPIRES_S, command)
+            self._active[key] = (self._clock.monotonic() + expires_s, command)
         if command.active or was_active:
             self._post(command)
 

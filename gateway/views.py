@@ -154,7 +154,7 @@ class PresencesView(msgspec.Struct, frozen=True, kw_only=True):
 
 def message_view(message: Message, watermarks: Sequence[Watermark] = ()) -> MessageView:
     """Show a message; with watermarks, how far it has come with all the other members."""
-    status, delivered_at, read_at = _progress(message, watermarks)
+    status, delivered_at, read_at = progress(message, watermarks)
     return MessageView(
         id=message.id,
         number=message.number,
@@ -275,7 +275,7 @@ def peer_view(user_id: UserId, presence: Presence | None) -> PeerView:
     return PeerView(user_id=user_id, online=presence.status == "online", last_seen=_time(presence.last_seen))
 
 
-def _progress(message: Message, watermarks: Sequence[Watermark]) -> tuple[Progress, datetime | None, datetime | None]:
+def progress(message: Message, watermarks: Sequence[Watermark]) -> tuple[Progress, datetime | None, datetime | None]:
     """Tell the status, and when the last of the others had received and read so far."""
     others = [watermark for watermark in watermarks if watermark.user_id != message.sender_id]
     if not others:

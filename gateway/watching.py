@@ -1,4 +1,4 @@
-"""Whose presence each session is told of: users it subscribed to, and members of the conversations it opened."""
+"""Whose presence each session is told of: users it subscribed to, members of what it opened, and whom it follows."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -18,12 +18,13 @@ MAX_MEMBERS = 500  # of each
 class Watch:
     """What one session watches."""
 
-    __slots__ = ("_feed", "_opened", "_subscribed", "_watchers")
+    __slots__ = ("_feed", "_followed", "_opened", "_subscribed", "_watchers")
 
     def __init__(self, feed: Feed, watchers: "Watchers") -> None:
         self._feed = feed
         self._watchers = watchers
         self._subscribed: set[UserId] = set()
+        self._followed: Set[UserId] = frozenset()
         self._opened: OrderedDict[ConversationId, frozenset[UserId]] = OrderedDict()
 
     def subscribe(self, users: Iterable[UserId]) -> Set[UserId]:
@@ -50,6 +51,11 @@ class Watch:
         if len(self._opened) > MAX_OPENED:
             self._watchers.remove(self._feed, self._opened.popitem(last=False)[1])
 
+    def follow(self, users: Set[UserId]) -> None:
+        """Watch these users to the end, for their own sake."""
+        self._watchers.add(self._feed, users - self._followed)
+        self._followed |= users
+
     def left(self, conversation_id: ConversationId) -> None:
         """Watch the members of a conversation no more."""
         self._watchers.remove(self._feed, self._opened.pop(conversation_id, frozenset()))
@@ -57,6 +63,8 @@ class Watch:
     def close(self) -> None:
         """Watch nobody any more."""
         self.unsubscribe(tuple(self._subscribed))
+        self._watchers.remove(self._feed, self._followed)
+        self._followed = frozenset()
         for conversation_id in tuple(self._opened):
             self.left(conversation_id)
 

@@ -188,6 +188,7 @@ def _joined(scene: Scene, user_id: UserId, role: Role, change: LoggedChange) -> 
         role=role,
         first_seq=1 if full else change.after_seq + 1,
         since_version=0 if full else change.version - 1,
+        joined_version=change.version if before is None else before.joined_version,
         acknowledged_at=None if before is None else before.acknowledged_at,
     )
 

@@ -6,12 +6,16 @@ from shared.history_api import HistoryQueries
 from shared.history_wire import (
     AskChannels,
     AskConversation,
+    AskConversationNamed,
     AskConversationNumbered,
     AskConversations,
+    AskFindMessages,
     AskMemberPage,
     AskMembers,
     AskMessagePlace,
     AskMessages,
+    AskOpenChannel,
+    AskOpenChannels,
     AskPosition,
     AskReceipts,
     AskSync,
@@ -26,6 +30,7 @@ def queries_router(queries: HistoryQueries) -> APIRouter:
     _serve_conversations(router, queries)
     _serve_messages(router, queries)
     _serve_members(router, queries)
+    _serve_findings(router, queries)
     return router
 
 
@@ -43,11 +48,6 @@ def _serve_conversations(router: APIRouter, queries: HistoryQueries) -> None:
     serve(router, AskConversation, lambda query: queries.conversation(query.user_id, query.conversation_id))
     serve(router, AskUnread, lambda query: queries.unread(query.user_id))
     serve(router, AskChannels, lambda query: queries.channels(query.user_id, query.space_id))
-    serve(
-        router,
-        AskConversationNumbered,
-        lambda query: queries.conversation_numbered(query.user_id, query.number),
-    )
 
 
 def _serve_messages(router: APIRouter, queries: HistoryQueries) -> None:
@@ -59,7 +59,6 @@ def _serve_messages(router: APIRouter, queries: HistoryQueries) -> None:
         ),
     )
     serve(router, AskReceipts, lambda query: queries.receipts(query.user_id, query.conversation_id, query.seq))
-    serve(router, AskMessagePlace, lambda query: queries.message_place(query.user_id, query.message))
 
 
 def _serve_members(router: APIRouter, queries: HistoryQueries) -> None:
@@ -69,3 +68,20 @@ def _serve_members(router: APIRouter, queries: HistoryQueries) -> None:
         AskMemberPage,
         lambda query: queries.member_page(query.user_id, query.conversation_id, limit=query.limit, cursor=query.cursor),
     )
+
+
+def _serve_findings(router: APIRouter, queries: HistoryQueries) -> None:
+    serve(router, AskMessagePlace, lambda query: queries.message_place(query.user_id, query.message))
+    serve(router, AskFindMessages, lambda query: queries.find_messages(query.search))
+    serve(
+        router,
+        AskConversationNumbered,
+        lambda query: queries.conversation_numbered(query.user_id, query.number),
+    )
+    serve(router, AskConversationNamed, lambda query: queries.conversation_named(query.user_id, query.name))
+    serve(
+        router,
+        AskOpenChannels,
+        lambda query: queries.open_channels(query.user_id, limit=query.limit, cursor=query.cursor),
+    )
+    serve(router, AskOpenChannel, lambda query: queries.open_channel(query.user_id, query.conversation_id))

@@ -10,8 +10,8 @@ messages       the log of every conversation: entries of two kinds
 conversations  {_id, number, kind, name, metadata, parent_id?, history, join, member_ids?, member_count,
                members_version, created_at}
 members        {_id: "conversation/user", conversation_id, user_id, role, joined_at, first_seq, since_version,
-               left_version?, left_seq?, left_at?, delivered_seq, delivered_at, read_seq, read_at, acknowledged_at,
-               delivered_trail?: [{seq, at, pushed_at?, gateway_id?}], read_trail?: [{seq, at}]}
+               joined_version, left_version?, left_seq?, left_at?, delivered_seq, delivered_at, read_seq, read_at,
+               acknowledged_at, delivered_trail?: [{seq, at, pushed_at?, gateway_id?}], read_trail?: [{seq, at}]}
 counters       {_id: "conversations", last}
 
 The end of a conversation's log is its entry with the highest version and is written nowhere else: no copy can lag
@@ -53,23 +53,31 @@ NO_WATERMARK: Document = {
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index of a collection; ascending. With `where` it holds only documents that have this field."""
+    """An index of a collection; ascending. With `where` it holds only the documents of which that is true."""
 
     collection: str
     fields: tuple[str, ...]
     unique: bool = False
     sparse: bool = False
-    where: str | None = None
+    where: Document | None = None
+
+
+def _has(field: str) -> Document:
+    return {field: {"$exists": True}}
 
 
 # Every index of `messages` costs CPU for every message. The first is the arbiter of versions, and serves the log's end
 # and what comes after a version. The second serves pages and last messages; a query of it says `seq > 0`, or MongoDB
-# does not know that the index holds all it asks for. The third makes sending idempotent.
+# does not know that the index holds all it asks for. The third makes sending idempotent. The last holds only messages
+# that mention somebody.
 INDEXES = (
     Index(MESSAGES, ("conversation_id", "version"), unique=True),
-    Index(MESSAGES, ("conversation_id", "seq"), unique=True, where="seq"),
-    Index(MESSAGES, ("conversation_id", "sender_id", "client_id"), unique=True, where="client_id"),
+    Index(MESSAGES, ("conversation_id", "seq"), unique=True, where=_has("seq")),
+    Index(MESSAGES, ("conversation_id", "sender_id", "client_id"), unique=True, where=_has("client_id")),
+    Index(MESSAGES, ("mentions", "created_at"), where=_has("mentions")),
     Index(CONVERSATIONS, ("number",), unique=True),
+    Index(CONVERSATIONS, ("name", "number"), where={"name": {"$gt": ""}}),  # direct ones have none
+    Index(CONVERSATIONS, ("parent_id", "_id"), where={"join": "open"}),  # who is in no space, by id
     Index(CONVERSATIONS, ("parent_id",), sparse=True),  # a space's channels
     Index(MEMBERS, ("user_id",)),  # a user's conversations
     Index(MEMBERS, ("conversation_id", "acknowledged_at")),  # a conversation's watermarks; those that moved lately
@@ -309,6 +317,7 @@ def seat_fields(member: Membership) -> Document:
         "joined_at": member.joined_at,
         "first_seq": member.first_seq,
         "since_version": member.since_version,
+        "joined_version": member.joined_version,
     }
     if member.left_version is not None:
         fields |= {"left_version": member.left_version, "left_seq": member.left_seq, "left_at": member.left_at}
@@ -323,6 +332,7 @@ def membership_of(document: Document) -> Membership:
         document["role"],
         first_seq=document.get("first_seq", 1),
         since_version=document.get("since_version", 0),
+        joined_version=document.get("joined_version", 0),
         left_version=document.get("left_version"),
         left_seq=document.get("left_seq"),
         left_at=document.get("left_at"),

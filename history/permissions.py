@@ -3,6 +3,8 @@
 import unicodedata
 from collections.abc import Iterable
 
+import msgspec
+
 from history.reading import Membership, Record
 from history.rules import MAX_MEMBERS, refuse_stranger
 from history.scene import Scene
@@ -137,7 +139,13 @@ def _refuse_update(command: ChangeConversation, scene: Scene) -> WarrenError | N
     error = _refuse_direct(scene.record)
     if error is None and member is not None and not _leads(member, scene.record):
         return Forbidden("Only an owner or admin may change a conversation.", conversation_id=scene.record.id)
+    if error is None and command.expected is not msgspec.UNSET and not _same(command.expected, scene.record.metadata):
+        return Conflict("The conversation was changed meanwhile.", conversation_id=scene.record.id)
     return error
+
+
+def _same(one: msgspec.Raw, other: msgspec.Raw) -> bool:
+    return bool(msgspec.json.decode(one) == msgspec.json.decode(other))
 
 
 # --- members

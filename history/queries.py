@@ -1,12 +1,15 @@
 """What history answers: to members of conversations, to services, and to operators."""
 
+from collections.abc import Sequence
+
 import msgspec
 
-from history.listing import Listing
+from history.listing import Listing, present, size_of
 from history.paging import fitting, page_size, read_cursor, write_cursor
 from history.reading import LoggedMessage, LogReader, Membership, Record
 from history.receipts import MAX_RECEIPTS, receipts
 from history.rules import refuse_stranger
+from history.search import find, wanted
 from history.sight import Sight
 from history.sync import MAX_CONVERSATIONS, MAX_VERSIONS, SyncReader
 from history.timeline import Timeline, timeline
@@ -14,6 +17,7 @@ from history.views import bare, joinable, member
 from shared.clock import Clock
 from shared.commands import JoinRule
 from shared.errors import Invalid, NotFound
+from shared.events import Message
 from shared.history_api import (
     Conversation,
     ConversationPage,
@@ -21,6 +25,7 @@ from shared.history_api import (
     MemberPage,
     MessagePage,
     MessagePlace,
+    MessageSearch,
     Receipt,
     SyncAnswer,
     SyncQuery,
@@ -122,12 +127,32 @@ class StoredHistory:
     async def channels(self, user_id: UserId, space_id: ConversationId) -> tuple[Conversation, ...]:
         """Give the channels of a space that the user is in or may join, by name."""
         await self._admit(user_id, space_id)
-        records = await self._store.channels(space_id)
-        memberships = await self._store.memberships_in(user_id, [record.id for record in records])
-        inside = {each: membership for each, membership in memberships.items() if membership.present}
-        views = await self._listing.views(user_id, inside)
-        views |= {each.id: joinable(each) for each in records if each.id not in inside and each.join is JoinRule.OPEN}
+        views = await self._offered(user_id, await self._store.channels(space_id))
         return tuple(sorted(views.values(), key=lambda view: ((view.name or "").casefold(), view.id)))
+
+    async def open_channels(self, user_id: UserId, *, limit: int, cursor: str | None) -> ConversationPage:
+        """Give a page of the channels without a parent that anybody may join, by id."""
+        last = None if cursor is None else ConversationId(read_cursor(cursor))
+        found = await self._store.open_channels(last, page_size(limit) + 1)
+        views = await self._offered(user_id, found[: page_size(limit)])
+        count, _ = fitting(size_of(views[each]) for each in sorted(views))
+        page = [views[each] for each in sorted(views)[:count]]
+        more = len(page) < len(found)
+        return ConversationPage(conversations=tuple(page), next_cursor=write_cursor(page[-1].id) if more else None)
+
+    async def open_channel(self, user_id: UserId, conversation_id: ConversationId) -> Conversation:
+        """Give a conversation that the user may join, as one sees it who is not in it."""
+        record = (await self._store.records([conversation_id])).get(conversation_id)
+        if record is None or not await self._may_join(user_id, record):
+            raise _missing(conversation_id)
+        return joinable(record)
+
+    async def _offered(self, user_id: UserId, records: Sequence[Record]) -> dict[ConversationId, Conversation]:
+        """Give those of the conversations that the user is in, as they see them, and those that they may join."""
+        memberships = present(await self._store.memberships_in(user_id, [record.id for record in records]))
+        views = await self._listing.views(user_id, memberships)
+        open_ = (each for each in records if each.id not in memberships and each.join is JoinRule.OPEN)
+        return views | {each.id: joinable(each) for each in open_}
 
     # --- finding things
 
@@ -137,6 +162,29 @@ class StoredHistory:
         if record is None or not (await self._is_in(user_id, record.id) or await self._may_join(user_id, record)):
             raise NotFound("There is no such conversation.", number=number)
         return record.id
+
+    async def conversation_named(self, user_id: UserId, name: str) -> ConversationId:
+        """Find a conversation by its name: one that the user is in, or may join."""
+        inside = present(await self._store.memberships(user_id))
+        record = await self._store.named(name, inside.keys())
+        if record is None:
+            raise NotFound("There is no such conversation.", name=name)
+        return record.id
+
+    async def find_messages(self, search: MessageSearch) -> tuple[Message, ...]:
+        """Find messages that the user may see, newest first."""
+        sought = wanted(search, page_size(search.limit))
+        return await find(self._store, sought, await self._searched(search))
+
+    async def _searched(self, search: MessageSearch) -> dict[ConversationId, Membership]:
+        """Give the conversations to look in."""
+        if search.conversation_id is not None:
+            return {search.conversation_id: await self._admit(search.user_id, search.conversation_id)}
+        if search.parent_id is None:
+            return present(await self._store.memberships(search.user_id))
+        await self._admit(search.user_id, search.parent_id)
+        channels = await self._store.channels(search.parent_id)
+        return present(await self._store.memberships_in(search.user_id, [each.id for each in channels]))
 
     async def message_place(self, user_id: UserId, message: MessageId | int) -> MessagePlace:
         """Find a message that the user may read."""

@@ -21,7 +21,7 @@ class Membership:
     """A user's place in a conversation, and the window of its log that is theirs to see.
 
     They see the entries after `since_version`, up to and with `left_version` where they are no member any more, and the
-    messages from `first_seq` on.
+    messages from `first_seq` on. With the entry `joined_version` they came, the first time; 0: with the first one.
     """
 
     watermark: Watermark
@@ -29,6 +29,7 @@ class Membership:
     role: str
     first_seq: int = 1
     since_version: int = 0
+    joined_version: int = 0
     left_version: int | None = None
     left_seq: int | None = None
     left_at: datetime | None = None
@@ -176,6 +177,17 @@ class Trail:
     whole_read: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which messages to find, for a user: not what is deleted, for all or for them. What is None is all the same."""
+
+    user_id: UserId
+    text: str | None = None  # in the content, without regard to case
+    mentioned: bool = False  # the user is mentioned
+    before: datetime | None = None
+    limit: int = 50
+
+
 class LogReader(Protocol):
     """Conversations, their logs and watermarks, as a majority has them.
 
@@ -234,6 +246,17 @@ class LogReader(Protocol):
         """Give the channels of a space."""
         ...
 
+    async def named(self, name: str, inside: Collection[ConversationId]) -> Record | None:
+        """Give the oldest conversation of a name, spaces apart, that is one of these.
+
+        Else the oldest one that is open and has no parent, or one of these.
+        """
+        ...
+
+    async def open_channels(self, after: ConversationId | None, limit: int) -> list[Record]:
+        """Give open channels without a parent by id: the first ones after one, or of all."""
+        ...
+
     async def tips(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Tip]:
         """Give the ends of conversations' logs."""
         ...
@@ -272,4 +295,12 @@ class LogReader(Protocol):
 
     async def unread(self, user_id: UserId, after: Mapping[ConversationId, int]) -> dict[ConversationId, int]:
         """Count the messages of others after a seq that the user can see, for the conversations where there are any."""
+        ...
+
+    async def found(self, wanted: Wanted, after: Mapping[ConversationId, int]) -> list[LoggedMessage]:
+        """Find messages after a seq in each of these conversations, newest first; looks at all of them, if it must."""
+        ...
+
+    async def mentions(self, wanted: Wanted, after: Mapping[ConversationId, int]) -> list[LoggedMessage]:
+        """Find messages that mention the user, likewise."""
         ...

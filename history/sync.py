@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace as with_fields
 
 from history.entries import Telling, messages_wanted
 from history.listing import Listing, Place, present, size_of
@@ -66,7 +67,7 @@ class SyncReader:
         if query.since is None:
             _forget_left(places, since)
         lacking = [place for place in places if _is_new(place, since)]
-        pages = await self._read(lacking, since, oldest_first=query.oldest_first)
+        pages = await self._read(lacking, since, query)
         views = await self._listing.views(query.user_id, {each: memberships[each] for each in pages})
         count, _ = fitting(size_of(views.get(each)) for each in pages)
         pages = dict(list(pages.items())[:count])
@@ -123,37 +124,37 @@ class SyncReader:
 
     # --- one conversation
 
-    async def _read(
-        self, lacking: Sequence[Place], since: Position, *, oldest_first: bool
-    ) -> dict[ConversationId, Page]:
+    async def _read(self, lacking: Sequence[Place], since: Position, query: SyncQuery) -> dict[ConversationId, Page]:
         """Read one answer's worth of entries."""
         pages: dict[ConversationId, Page] = {}
         events = size = 0
         for place in lacking[: self._max_conversations]:
             if events >= MAX_EVENTS or size >= MAX_EVENT_BYTES:
                 break
-            page = await self._page(place, since, oldest_first=oldest_first)
+            page = await self._page(place, since, query)
             pages[place.id] = page
             events += len(page.events)
             size += page.size
         return pages
 
-    async def _page(self, place: Place, since: Position, *, oldest_first: bool) -> Page:
+    async def _page(self, place: Place, since: Position, query: SyncQuery) -> Page:
         had, member = since.versions.get(place.id), place.membership
         fresh = had is not None or member.joined_at > since.floor  # then the version says what is lacking, not the time
+        if fresh and not query.past:
+            had = max(had or 0, member.joined_version - 1)
         after = max(had or 0, member.since_version)
         floor, until = EPOCH if fresh else since.floor, member.left_version
         found = await self._store.entries(
-            place.id, after=after, floor=floor, until=until, limit=MAX_PAGE + 1, newest=not oldest_first
+            place.id, after=after, floor=floor, until=until, limit=MAX_PAGE + 1, newest=not query.oldest_first
         )
         sight = Sight.of(member)
         entries = sight.clip(found)
         if not entries:
             return Page(member.left_version or after)
         skipped = _lacks_before(entries[0], had, floor)
-        if oldest_first and skipped:
-            return await self._page(place, since, oldest_first=False)
-        if oldest_first:
+        if query.oldest_first and skipped:
+            return await self._page(place, since, with_fields(query, oldest_first=False))
+        if query.oldest_first:
             return await self._first(place, entries, sight)
         newest = entries[-MAX_PAGE:]
         events = await self._events(place.id, newest, sight)

@@ -16,7 +16,8 @@ from history.store import MessageStore
 from shared.broker.api import Broker, Handler
 from shared.broker.batching import BatchingPublisher
 from shared.broker.consumer import Consumer
-from shared.broker.topology import Topology
+from shared.broker.shares import Shares
+from shared.broker.topology import HISTORY_COMMANDS, Topology
 from shared.clock import Clock
 from shared.commands import Acknowledge, CreateConversation, SendMessage
 from shared.ids import NewId
@@ -25,7 +26,7 @@ from shared.ticker import Ticker
 
 
 def build(settings: HistorySettings, *, broker: Broker, store: MessageStore, clock: Clock, new_id: NewId) -> Service:
-    """Build history: a consumer a shard carries out commands, and the query API answers from the store."""
+    """Build history: its share of the shards' consumers carries out commands, the query API answers from the store."""
     topology = Topology(shards=settings.broker.shards)
     publisher = BatchingPublisher(broker, clock=clock, pace_s=settings.broker.publish_pace_s)
     queries = StoredHistory(store, clock=clock)
@@ -40,18 +41,28 @@ def build(settings: HistorySettings, *, broker: Broker, store: MessageStore, clo
         Consumer(broker, queue, handlers, clock=clock, new_id=new_id, refuse=refuse, on_open=store.take_over)
         for queue in topology.history_commands
     ]
-    retention = Retention(store, holder=new_id(), clock=clock)
+    replica_id = new_id()
+    shares = Shares(
+        broker,
+        consumers,
+        publisher,
+        family=HISTORY_COMMANDS,
+        replica_id=replica_id,
+        clock=clock,
+        new_id=new_id,
+    )
+    retention = Retention(store, holder=replica_id, clock=clock)
     erasures = Erasures(store, publisher, topology, clock=clock, new_id=new_id)
 
     async def broker_ready() -> bool:
         return broker.connected
 
     async def stats() -> Mapping[str, object]:
-        return {"shards_open": sum(consumer.is_open for consumer in consumers), "shards": topology.shards}
+        return {"shards_open": shares.held, "shards": topology.shards, "replicas": shares.replicas}
 
     return Service(
         name="history",
-        runners=(*consumers, Ticker("history.retention", EVERY_S, retention.sweep, clock=clock), publisher),
+        runners=(shares, *consumers, Ticker("history.retention", EVERY_S, retention.sweep, clock=clock), publisher),
         settings=settings,
         ready={"broker": broker_ready, "store": store.ping},
         stats=stats,

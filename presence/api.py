@@ -6,9 +6,15 @@ from shared.presence_api import PresenceQueries
 from shared.presence_wire import (
     AskAccount,
     AskDevices,
+    AskKeepPositions,
+    AskLogin,
+    AskLoginOf,
+    AskOnline,
+    AskPosition,
     AskPresence,
     AskProfileChange,
     AskProfiles,
+    AskRegister,
     AskSearch,
     AskSignOut,
 )
@@ -24,5 +30,11 @@ def query_router(queries: PresenceQueries) -> APIRouter:
     serve(router, AskSearch, lambda query: queries.search(query.text, limit=query.limit, cursor=query.cursor))
     serve(router, AskProfileChange, lambda query: queries.change_profile(query.user_id, query.change))
     serve(router, AskDevices, lambda query: queries.devices(query.user_id))
-    serve(router, AskSignOut, lambda query: queries.sign_out(query.user_id, query.device_id))
+    serve(router, AskSignOut, lambda query: queries.sign_out(query.user_id, query.device_id, known=query.known))
+    serve(router, AskOnline, lambda query: queries.online(limit=query.limit))
+    serve(router, AskPosition, lambda query: queries.position(query.user_id, query.device_id))
+    serve(router, AskKeepPositions, lambda query: queries.keep_positions(query.positions))
+    serve(router, AskRegister, lambda query: queries.register(query.registration))
+    serve(router, AskLogin, lambda query: queries.login(query.name))
+    serve(router, AskLoginOf, lambda query: queries.login_of(query.user_id))
     return router

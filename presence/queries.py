@@ -7,6 +7,8 @@ from typing import Protocol
 import msgspec
 
 from presence import metrics
+from presence.account_store import AccountStore
+from presence.erasure import Erasable
 from presence.outbound import Outbound
 from presence.profile_store import ProfileStore
 from presence.profiles import MAX_TERM_CHARS, folded
@@ -15,13 +17,26 @@ from shared.clock import Clock
 from shared.errors import Invalid, NotFound
 from shared.events import DeviceSignedOut, ProfileChanged, SignOutReason
 from shared.ids import ID_PATTERN, DeviceId, UserId
-from shared.presence_api import MAX_USERS, Account, Device, Presence, Profile, ProfileChange, ProfilePage
+from shared.presence_api import (
+    MAX_POSITIONS,
+    MAX_USERS,
+    Account,
+    Device,
+    DevicePosition,
+    Here,
+    Login,
+    Presence,
+    Profile,
+    ProfileChange,
+    ProfilePage,
+    Registration,
+)
 
 _ID = re.compile(ID_PATTERN)
 
 
-class Store(PresenceStore, ProfileStore, Protocol):
-    """Who is there and who they are, in one database."""
+class Store(PresenceStore, ProfileStore, AccountStore, Erasable, Protocol):
+    """Who is there, who they are and how they sign in, in one database."""
 
 
 class StoredPresence:
@@ -78,14 +93,44 @@ class StoredPresence:
         """Give the devices a user has signed in with, last seen first."""
         return tuple(await self._store.devices_of(user_id))
 
-    async def sign_out(self, user_id: UserId, device_id: DeviceId) -> None:
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, known: bool = True) -> None:
         """End the sessions of a device, and let its tokens from before count no more. Raises: NotFound."""
         at = self._clock.now()
-        if not await self._store.sign_out(user_id, device_id, at=at):
+        if not await self._store.sign_out(user_id, device_id, at=at, known=known):
             raise NotFound("There is no such device.", device_id=device_id)
         reason = SignOutReason.KICKED
         await self._outbound.tell_all([DeviceSignedOut(user_id=user_id, device_id=device_id, reason=reason, at=at)])
         metrics.SIGNED_OUT.labels(reason).inc()
+
+    async def online(self, *, limit: int) -> tuple[Here, ...]:
+        """Give users who are connected and seen by others, the latest connection first."""
+        return tuple(await self._store.here(limit=max(1, min(limit, MAX_USERS))))
+
+    async def position(self, user_id: UserId, device_id: DeviceId) -> str | None:
+        """Give the position that was kept last for a device."""
+        return await self._store.position(user_id, device_id)
+
+    async def keep_positions(self, positions: Sequence[DevicePosition]) -> None:
+        """Keep positions of devices. Raises: Invalid (too many)."""
+        if len(positions) > MAX_POSITIONS:
+            raise Invalid(f"At most {MAX_POSITIONS} positions at a time.", positions=len(positions))
+        await self._store.keep_positions(positions)
+
+    async def register(self, registration: Registration) -> Login:
+        """Make an account and its user. Raises: Conflict, Invalid (a username is never another one's address)."""
+        if "@" in registration.username:
+            raise Invalid("An address is no username.", field="username")
+        if "@" not in registration.email:
+            raise Invalid("This is no address.", field="email")
+        return await self._store.register(registration, at=self._clock.now())
+
+    async def login(self, name: str) -> Login | None:
+        """Find an account by its email, or the username that its user has now."""
+        return await self._store.login(name)
+
+    async def login_of(self, user_id: UserId) -> Login | None:
+        """Give the account of a user, if they have one."""
+        return await self._store.login_of(user_id)
 
     async def _tell(self, profile: Profile) -> None:
         changed = ProfileChanged(

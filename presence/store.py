@@ -8,7 +8,7 @@ from typing import Protocol
 from shared.commands import SetStatus, Status
 from shared.events import Session, SessionClosed
 from shared.ids import DeviceId, GatewayId, SessionId, UserId
-from shared.presence_api import Device, Presence
+from shared.presence_api import Device, DevicePosition, Here, Presence
 
 DeviceKey = tuple[UserId, DeviceId]
 MAX_DEVICES = 200  # of a user, in one answer: a client may call itself another device each time
@@ -108,6 +108,18 @@ class PresenceStore(Protocol):
         """Give who is connected, invisible or not, by user id, from the one after `after`."""
         ...
 
+    async def here(self, *, limit: int) -> Sequence[Here]:
+        """Give who is connected, the invisible apart, by the latest connection of each, the last one first."""
+        ...
+
+    async def position(self, user_id: UserId, device_id: DeviceId) -> str | None:
+        """Give the position that was kept last for a device."""
+        ...
+
+    async def keep_positions(self, positions: Sequence[DevicePosition]) -> None:
+        """Keep positions for 90 days; an older one never takes the place of a newer one. Idempotent."""
+        ...
+
     async def devices_of(self, user_id: UserId) -> Sequence[Device]:
         """Give the devices a user has signed in with, last seen first and at most MAX_DEVICES.
 
@@ -115,8 +127,8 @@ class PresenceStore(Protocol):
         """
         ...
 
-    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime) -> bool:
-        """Keep that a device was signed out; tells whether it is known."""
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime, known: bool = True) -> bool:
+        """Keep that a device was signed out; tells whether it is known now, as one is that need not have been."""
         ...
 
     async def signed_out(self, devices: Collection[DeviceKey]) -> Mapping[DeviceKey, datetime]:

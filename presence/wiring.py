@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from presence.admin import presence_router
 from presence.api import query_router
+from presence.data_admin import data_router
+from presence.erasure import Erasures
 from presence.handlers import TrackSessions
 from presence.leases import LeaseWatch
 from presence.limits import DeviceLimit
@@ -73,7 +75,7 @@ def build(settings: PresenceSettings, *, broker: Broker, store: Store, clock: Cl
         settings=settings,
         ready={"broker": broker_ready, "store": store.ping, "sessions": sessions_ready},
         stats=stats,
-        routers=(presence_router(store, queries, clock=clock),),
+        routers=(presence_router(store, queries, clock=clock), data_router(Erasures(store, outbound, clock=clock))),
         internal=(query_router(queries),),
         drain_s=own.drain_s,
     )

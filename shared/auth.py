@@ -1,4 +1,4 @@
-"""Tokens: who a caller is. Checks JWTs (RFC 7519), and mints them for development."""
+"""Tokens: who a caller is. Checks JWTs (RFC 7519), and mints them."""
 
 import asyncio
 from dataclasses import dataclass
@@ -112,11 +112,15 @@ class Authenticator:
 
 
 class TokenMint:
-    """Makes tokens, for development: in production another system does."""
+    """Makes tokens: in development, and for those who sign in with a password; else another system does."""
 
-    def __init__(self, secret: SecretStr, *, clock: Clock) -> None:
+    def __init__(
+        self, secret: SecretStr, *, clock: Clock, audience: str | None = None, issuer: str | None = None
+    ) -> None:
         self._secret = secret
         self._clock = clock
+        self._audience = audience
+        self._issuer = issuer
 
     def mint(
         self, user_id: UserId, name: str | None, device_id: DeviceId | None, lifetime_s: float
@@ -130,6 +134,8 @@ class TokenMint:
             "device": device_id,
             "iat": now.timestamp(),  # to the millisecond: a sign-out and the next sign-in may share a second
             "exp": int(expires_at.timestamp()),
+            "aud": self._audience,
+            "iss": self._issuer,
         }
         said = {claim: value for claim, value in claims.items() if value is not None}
         return jwt.encode(said, self._secret.get_secret_value(), SECRET_ALGORITHM), expires_at

@@ -164,12 +164,16 @@ class SetReaction(Change, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ChangeConversation(Change, frozen=True, kw_only=True, omit_defaults=True):
-    """Give a conversation another name, other metadata or rules. None or UNSET: as it is."""
+    """Give a conversation another name, other metadata or rules. None or UNSET: as it is.
+
+    `expected`: the metadata that it must still have; of several who change it at once, one does.
+    """
 
     name: str | None = None
     metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # msgspec reads no object into `Raw | None`
     history: HistoryRule | None = None  # for those who join from now on
     join: JoinRule | None = None
+    expected: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class SetMembers(Change, frozen=True, kw_only=True, omit_defaults=True):

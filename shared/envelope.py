@@ -29,6 +29,7 @@ Body: TypeAlias = (
     | events.ConversationChanged
     | events.ReceiptAdvanced
     | events.MessageFailed
+    | events.Notified
     | events.TypingChanged
     | events.Stored
     | events.ConversationCreated
@@ -45,6 +46,8 @@ Body: TypeAlias = (
     | events.PresenceChanged
     | events.ProfileChanged
     | events.DeviceSignedOut
+    | events.ReplicaRefreshed
+    | events.ReplicaStopped
 )
 
 

@@ -180,3 +180,17 @@ class Malformed(WarrenError):
 
     code = ErrorCode.INVALID
     kind = FailureKind.MALFORMED
+
+
+_BY_CODE: dict[str, type[WarrenError]] = {
+    kind.code.value: kind
+    for kind in (
+        *(Invalid, UnknownType, InvalidField, Unauthenticated, TokenExpired, Forbidden, NotAMember),
+        *(NotFound, Conflict, TooLarge, RateLimited, Failed, Unavailable),
+    )
+}
+
+
+def error_of(body: ErrorBody) -> WarrenError:
+    """Give the error that another service answered with."""
+    return _BY_CODE[body.code](body.message, retry_after_ms=body.retry_after_ms, **body.details)

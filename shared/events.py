@@ -191,6 +191,17 @@ class TypingChanged(Event, frozen=True, kw_only=True, omit_defaults=True):
     active: bool
 
 
+class Notified(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The operator has something to tell these users, on whichever devices they are connected now. Never stored."""
+
+    id: MessageId
+    user_ids: tuple[UserId, ...]
+    title: str
+    body: str
+    data: msgspec.Raw = EMPTY_OBJECT  # a JSON object
+    at: datetime
+
+
 # --- answers to the gateway that asked; the envelope's `id` is the id of the command's envelope
 
 
@@ -256,7 +267,7 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One open socket of one device of one user, on one gateway."""
+    """One open socket of one device of one user, on one gateway. `takes_over`: older ones of this device must end."""
 
     id: SessionId
     user_id: UserId
@@ -265,6 +276,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     device: DeviceInfo
     dialect: str
     opened_at: datetime
+    takes_over: bool = False
 
 
 class SessionOpened(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -368,3 +380,19 @@ class DeviceSignedOut(Event, frozen=True, kw_only=True, omit_defaults=True):
     device_id: DeviceId
     reason: SignOutReason
     at: datetime
+
+
+# --- among the replicas of a service
+
+
+class ReplicaRefreshed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A replica is alive, and takes its share of the queues for as long as it says so in time."""
+
+    replica_id: str
+    lease_s: float
+
+
+class ReplicaStopped(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A replica drains: its share is the others'."""
+
+    replica_id: str

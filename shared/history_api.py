@@ -14,6 +14,7 @@ from shared.ids import ConversationId, MessageId, UserId
 from shared.position import Position
 
 MAX_PAGE = 200
+MAX_SEARCH_CHARS = 1000  # of a text that is looked for
 
 
 class Watermark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -140,12 +141,26 @@ class SyncQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A position to sync from; None: nothing is had. `versions` are added to the token's.
 
     `oldest_first`: nothing may be left out, so no page is `limited`: what does not fit follows with the next sync.
+    `past`: what was said in a conversation before the user came is given too, as far as they may read it.
     """
 
     user_id: UserId
     since: str | None = None
     versions: dict[ConversationId, int] = {}
     oldest_first: bool = False
+    past: bool = True
+
+
+class MessageSearch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which messages a user looks for: those that all of it is true of."""
+
+    user_id: UserId
+    text: str | None = None  # in the content: as it is, no pattern, without regard to case
+    conversation_id: ConversationId | None = None
+    parent_id: ConversationId | None = None  # in the channels of this space that the user is in
+    mentions: bool = False  # the user is mentioned
+    before: datetime | None = None
+    limit: int = 50
 
 
 class HistoryQueries(Protocol):
@@ -203,6 +218,37 @@ class HistoryQueries(Protocol):
 
     async def message_place(self, user_id: UserId, message: MessageId | int) -> MessagePlace:
         """Find a message by its id or its number. Raises: NotFound, also where the user may not read it."""
+        ...
+
+    async def find_messages(self, search: MessageSearch) -> tuple[Message, ...]:
+        """Find messages that the user may see, newest first; not what is deleted, for all or for the user.
+
+        A text is looked for in a bounded number of messages: in the newest ones of each conversation, and first of all
+        in the conversations in which something happened last. Raises: NotAMember, NotFound, Invalid (a text of more
+        than MAX_SEARCH_CHARS).
+        """
+        ...
+
+    async def conversation_named(self, user_id: UserId, name: str) -> ConversationId:
+        """Find a conversation that can hold messages by its exact name; of several, the oldest.
+
+        One that the user is in comes first, then an open one, without a parent or in a space of the user's. Raises:
+        NotFound.
+        """
+        ...
+
+    async def open_channels(self, user_id: UserId, *, limit: int, cursor: str | None) -> ConversationPage:
+        """Give a page of the channels that anybody may join and that are in no space, by id; `role` None: not joined.
+
+        Raises: Invalid (the cursor).
+        """
+        ...
+
+    async def open_channel(self, user_id: UserId, conversation_id: ConversationId) -> Conversation:
+        """Give a conversation that the user may join, as one sees it who is not in it: `role` is None.
+
+        Nothing is said of who is in it, or of what they write. Raises: NotFound.
+        """
         ...
 
     async def members(self, conversation_id: ConversationId) -> MemberList:

@@ -1,6 +1,7 @@
 """Ask history over HTTP: the client side of its query API."""
 
 from shared.errors import Invalid, NotAMember, NotFound
+from shared.events import Message
 from shared.history_api import (
     Conversation,
     ConversationPage,
@@ -8,6 +9,7 @@ from shared.history_api import (
     MemberPage,
     MessagePage,
     MessagePlace,
+    MessageSearch,
     Receipt,
     SyncAnswer,
     SyncQuery,
@@ -15,12 +17,16 @@ from shared.history_api import (
 from shared.history_wire import (
     AskChannels,
     AskConversation,
+    AskConversationNamed,
     AskConversationNumbered,
     AskConversations,
+    AskFindMessages,
     AskMemberPage,
     AskMembers,
     AskMessagePlace,
     AskMessages,
+    AskOpenChannel,
+    AskOpenChannels,
     AskPosition,
     AskReceipts,
     AskSync,
@@ -91,6 +97,22 @@ class HttpHistory(HttpQueries):
     async def message_place(self, user_id: UserId, message: MessageId | int) -> MessagePlace:
         """Find a message by its id or its number."""
         return await self._ask(AskMessagePlace(user_id=user_id, message=message), MessagePlace)
+
+    async def find_messages(self, search: MessageSearch) -> tuple[Message, ...]:
+        """Find messages that the user may see, newest first."""
+        return await self._ask(AskFindMessages(search=search), tuple[Message, ...])
+
+    async def conversation_named(self, user_id: UserId, name: str) -> ConversationId:
+        """Find a conversation by its exact name."""
+        return ConversationId(await self._ask(AskConversationNamed(user_id=user_id, name=name), str))
+
+    async def open_channels(self, user_id: UserId, *, limit: int, cursor: str | None) -> ConversationPage:
+        """Give a page of the channels that anybody may join."""
+        return await self._ask(AskOpenChannels(user_id=user_id, limit=limit, cursor=cursor), ConversationPage)
+
+    async def open_channel(self, user_id: UserId, conversation_id: ConversationId) -> Conversation:
+        """Give a conversation that the user may join."""
+        return await self._ask(AskOpenChannel(user_id=user_id, conversation_id=conversation_id), Conversation)
 
     async def members(self, conversation_id: ConversationId) -> MemberList:
         """Give a conversation's members."""

@@ -1,6 +1,6 @@
 """The bodies of history's query API over HTTP: one struct a query, posted to its own path."""
 
-from shared.history_api import SyncQuery
+from shared.history_api import MessageSearch, SyncQuery
 from shared.ids import ConversationId, MessageId, UserId
 from shared.query_http import Query
 
@@ -102,3 +102,35 @@ class AskMessagePlace(Query, frozen=True, kw_only=True):
     path = "/internal/history/message-place"
     user_id: UserId
     message: MessageId | int
+
+
+class AskFindMessages(Query, frozen=True, kw_only=True):
+    """Ask for messages by what they say, or whom they mention."""
+
+    path = "/internal/history/find-messages"
+    search: MessageSearch
+
+
+class AskConversationNamed(Query, frozen=True, kw_only=True):
+    """Ask which conversation has a name."""
+
+    path = "/internal/history/conversation-named"
+    user_id: UserId
+    name: str
+
+
+class AskOpenChannels(Query, frozen=True, kw_only=True):
+    """Ask for a page of the channels that anybody may join."""
+
+    path = "/internal/history/open-channels"
+    user_id: UserId
+    limit: int
+    cursor: str | None
+
+
+class AskOpenChannel(Query, frozen=True, kw_only=True):
+    """Ask for a conversation that the user may join."""
+
+    path = "/internal/history/open-channel"
+    user_id: UserId
+    conversation_id: ConversationId

@@ -54,12 +54,27 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def error_response(error: WarrenError) -> StructResponse:
     """Answer with an error: its body, its status, and the headers that go with them."""
+    return StructResponse(error.body(), status_code=error.code.http_status, headers=error_headers(error))
+
+
+def error_headers(error: WarrenError) -> dict[str, str]:
+    """Give the headers that go with an error, whatever its body looks like."""
     headers: dict[str, str] = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))
     if error.code.http_status == ErrorCode.UNAUTHENTICATED.http_status:
         headers["WWW-Authenticate"] = "Bearer"  # RFC 6750 §3
-    return StructResponse(error.body(), status_code=error.code.http_status, headers=headers)
+    return headers
+
+
+def invalid_request(error: RequestValidationError) -> Invalid:
+    """Tell what is wrong first with a request that a route cannot read."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return Invalid("The body is not JSON.")
+    path = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    what = first["msg"].removeprefix("Value error, ").rstrip(".")  # pydantic's word for a validator of ours
+    return InvalidField(f"{path}: {what}.", path=path)
 
 
 def bearer_guard(token: SecretStr) -> Callable[..., Awaitable[None]]:
@@ -93,12 +108,7 @@ async def _answer_warren_error(_: HTTPConnection, error: Exception) -> Response:
 
 async def _answer_invalid_request(_: HTTPConnection, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return error_response(Invalid("The body is not JSON."))
-    path = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    what = first["msg"].removeprefix("Value error, ").rstrip(".")  # pydantic's word for a validator of ours
-    return error_response(InvalidField(f"{path}: {what}.", path=path))
+    return error_response(invalid_request(error))
 
 
 async def _answer_http_exception(connection: HTTPConnection, error: Exception) -> Response:

@@ -9,7 +9,16 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from shared.settings import LogSettings
 
-QUIET = ("aio_pika", "asyncio", "httpcore", "httpx", "motor", "pymongo", "uvicorn")  # INFO: a line a request
+QUIET = (
+    "aio_pika",
+    "asyncio",
+    "engineio",
+    "httpcore",
+    "httpx",
+    "motor",
+    "pymongo",
+    "uvicorn",
+)  # INFO: a line a request
 MUTE = ("aiormq",)  # a traceback for each lost connection and failed attempt, of which our broker logs one line
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^@/\s]+@")
 _URL_TOKEN = re.compile(r"(?<=[?&]token=)[^&\s\"']+")

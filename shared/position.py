@@ -82,7 +82,11 @@ class Position:
 
     @classmethod
     def from_token(cls, token: str) -> "Position":
-        """Read a `since`: the client's own claim of what it has, checked for form only. Raises: Invalid."""
+        """Read a `since`: the client's own claim of what it has, checked for form only. Raises: Invalid.
+
+        The id of a server-sent event may say more, behind a `~`.
+        """
+        token = token.partition("~")[0]
         if len(token) > MAX_TOKEN_BYTES:
             raise Invalid("The since token is too long; sync without one.", length=len(token))
         return cls._read(token, _MAX_PLAIN_BYTES)

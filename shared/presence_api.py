@@ -1,15 +1,18 @@
 """Presence's query API as a port: who is there, who they are, and on which devices."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Annotated, Protocol
 
 import msgspec
 
 from shared.events import DeviceInfo
 from shared.ids import DeviceId, UserId
+from shared.position import MAX_TOKEN_BYTES
 
 MAX_USERS = 500
+MAX_POSITIONS = 500  # at a time
+SESSIONS_END = timedelta(seconds=10)  # after a sign-out; they are seen up to then
 
 
 class Presence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,6 +71,58 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     online: bool
     signed_out_at: datetime | None = None
 
+    @property
+    def signed_in(self) -> bool:
+        """Whether it was not signed out, or has come back since."""
+        return self.signed_out_at is None or self.online or self.last_seen > self.signed_out_at + SESSIONS_END
+
+
+class Here(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A user who is connected and seen by others, on the device that connected last."""
+
+    user_id: UserId
+    name: str
+    device: DeviceInfo
+    status: str  # online, away or dnd
+    since: datetime  # when that device connected
+
+
+class DevicePosition(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a device had come at a time, as a token of `shared.position`."""
+
+    user_id: UserId
+    device_id: DeviceId
+    since: Annotated[str, msgspec.Meta(max_length=MAX_TOKEN_BYTES)]
+    at: datetime
+
+
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """An account to be made, for one who signs in with a password; `password_hash` is opaque to presence."""
+
+    username: str
+    email: str
+    full_name: str
+    password_hash: str
+
+    def __repr__(self) -> str:
+        """Leave out what nobody may read in a log."""
+        return f"Registration(username={self.username!r})"
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """An account: what a gateway checks a password against. The hash is for that alone."""
+
+    user_id: UserId
+    username: str
+    email: str
+    full_name: str
+    password_hash: str
+    created_at: datetime
+
+    def __repr__(self) -> str:
+        """Name the account, and leave out what nobody may read in a log."""
+        return f"Login(user_id={self.user_id!r}, username={self.username!r})"
+
 
 class PresenceQueries(Protocol):
     """What presence answers. All raise Unavailable where it cannot."""
@@ -96,6 +151,37 @@ class PresenceQueries(Protocol):
         """Give the devices a user has signed in with, last seen first."""
         ...
 
-    async def sign_out(self, user_id: UserId, device_id: DeviceId) -> None:
-        """End the sessions of a device, and let its tokens from before count no more. Raises: NotFound."""
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, known: bool = True) -> None:
+        """End the sessions of a device, and let its tokens from before count no more.
+
+        Raises: NotFound, if it must be `known`: a device of which there is a token need not have connected yet.
+        """
+        ...
+
+    async def online(self, *, limit: int) -> tuple[Here, ...]:
+        """Give users who are connected, the invisible apart, the latest connection first; at most MAX_USERS."""
+        ...
+
+    async def position(self, user_id: UserId, device_id: DeviceId) -> str | None:
+        """Give the position that was kept last for a device; None where there is none, or none of the last 90 days."""
+        ...
+
+    async def keep_positions(self, positions: Sequence[DevicePosition]) -> None:
+        """Keep positions of devices, at most MAX_POSITIONS; an older one never takes the place of a newer one."""
+        ...
+
+    async def register(self, registration: Registration) -> Login:
+        """Make an account and its user, with the next free number for an id: 1, 2, 3 …, and a profile.
+
+        Raises: Conflict (the username or the email is taken, without regard to case; `details["field"]` says which),
+        Invalid (an address as username, or none as email; with `details["field"]` as well).
+        """
+        ...
+
+    async def login(self, name: str) -> Login | None:
+        """Find an account by its email, or the username that its user has now, without regard to case."""
+        ...
+
+    async def login_of(self, user_id: UserId) -> Login | None:
+        """Give the account of a user, if they have one."""
         ...

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from shared.ids import DeviceId, UserId
-from shared.presence_api import MAX_USERS, ProfileChange
+from shared.presence_api import MAX_POSITIONS, MAX_USERS, DevicePosition, ProfileChange, Registration
 from shared.query_http import Query
 
 UserIds = Annotated[tuple[UserId, ...], msgspec.Meta(max_length=MAX_USERS)]
@@ -63,3 +63,47 @@ class AskSignOut(Query, frozen=True, kw_only=True):
     path = "/internal/presence/sign-out"
     user_id: UserId
     device_id: DeviceId
+    known: bool = True
+
+
+class AskOnline(Query, frozen=True, kw_only=True):
+    """Ask who is connected, the latest first."""
+
+    path = "/internal/presence/online"
+    limit: int
+
+
+class AskPosition(Query, frozen=True, kw_only=True):
+    """Ask how far a device had come."""
+
+    path = "/internal/presence/position"
+    user_id: UserId
+    device_id: DeviceId
+
+
+class AskKeepPositions(Query, frozen=True, kw_only=True):
+    """Ask that positions of devices be kept; answered with null."""
+
+    path = "/internal/presence/keep-positions"
+    positions: Annotated[tuple[DevicePosition, ...], msgspec.Meta(max_length=MAX_POSITIONS)]
+
+
+class AskRegister(Query, frozen=True, kw_only=True):
+    """Ask that an account be made."""
+
+    path = "/internal/presence/register"
+    registration: Registration
+
+
+class AskLogin(Query, frozen=True, kw_only=True):
+    """Ask for the account of a username or email; answered with null where there is none."""
+
+    path = "/internal/presence/login"
+    name: str
+
+
+class AskLoginOf(Query, frozen=True, kw_only=True):
+    """Ask for the account of a user; answered with null where there is none."""
+
+    path = "/internal/presence/login-of"
+    user_id: UserId

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Self, TypeVar, cast
 
 import httpx
 import msgspec
@@ -66,8 +66,12 @@ class HttpQueries:
                 return msgspec.json.decode(response.content, type=answer)
             body = msgspec.json.decode(response.content, type=ErrorBody)
         except (httpx.HTTPError, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise Unavailable(f"{self.asked} does not answer: {error or type(error).__name__}") from error
+            raise Unavailable(f"{self.asked} does not answer: {str(error) or type(error).__name__}") from error
         raise self._error(body)
+
+    async def _find(self, query: Query, answer: type[T]) -> T | None:
+        """Ask for what there may be none of: then the answer is null."""
+        return await self._ask(query, cast("type[T | None]", answer | None))
 
     def _error(self, body: ErrorBody) -> WarrenError:
         for kind in self.errors:

@@ -5,19 +5,14 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from pymongo import MongoClient
 
-from deploy.local.mongodb import MongoNode
-from deploy.local.processes import free_port
-from deploy.local.rabbitmq import RabbitNode
-
-NodeT = TypeVar("NodeT", RabbitNode, MongoNode)
+from tests.nodes import Mongo, Rabbit, chosen, mongos, rabbits
 
 # The same examples each time: a run says something of the change that it tests, and of nothing else.
 settings.register_profile("same", derandomize=True, deadline=None)
@@ -33,6 +28,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if REAL_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.real)
+
+
+def pytest_report_collectionfinish(items: list[pytest.Item]) -> str | None:
+    """Say which RabbitMQ and MongoDB the tests are about to run on, where they need any."""
+    return f"nodes: {chosen().why}" if any(item.get_closest_marker("real") for item in items) else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say it at the end, too: sessions with workers collect out of sight."""
+    reports = (report for reports in terminalreporter.stats.values() for report in reports)
+    if any("real" in getattr(report, "keywords", ()) for report in reports):
+        terminalreporter.write_line(f"nodes: {chosen().why}")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -53,26 +60,21 @@ def node_dir() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-@contextmanager
-def _running(node: NodeT) -> Iterator[NodeT]:
-    try:
+@pytest.fixture(scope="session")
+def rabbit_node(node_dir: Path) -> Iterator[Rabbit]:
+    """Give the session's own RabbitMQ. A test that stops it starts it again."""
+    with rabbits(node_dir) as make:
+        node = make()
         node.start()
         yield node
-    finally:
-        node.stop()
 
 
 @pytest.fixture(scope="session")
-def rabbit_node(node_dir: Path) -> Iterator[RabbitNode]:
-    """Give the session's own RabbitMQ. A test that stops it starts it again."""
-    with _running(RabbitNode(node_dir / "rabbitmq", free_port())) as node:
-        yield node
-
-
-@pytest.fixture(scope="session")
-def mongo_node(node_dir: Path) -> Iterator[MongoNode]:
+def mongo_node(node_dir: Path) -> Iterator[Mongo]:
     """Give the session's own MongoDB. A test that stops it starts it again."""
-    with _running(MongoNode(node_dir / "mongodb", free_port())) as node:
+    with mongos(node_dir) as make:
+        node = make()
+        node.start()
         yield node
 
 
@@ -82,12 +84,12 @@ def amqp_url(request: pytest.FixtureRequest) -> str:
     given = os.environ.get("WARREN_TEST_AMQP_URL")
     if given:
         return given
-    node: RabbitNode = request.getfixturevalue("rabbit_node")
+    node: Rabbit = request.getfixturevalue("rabbit_node")
     return node.url
 
 
 @pytest.fixture
-def amqp_vhost(rabbit_node: RabbitNode) -> str:
+def amqp_vhost(rabbit_node: Rabbit) -> str:
     """Give the address of a new, empty virtual host of the session's own RabbitMQ."""
     return rabbit_node.add_vhost(f"test-{uuid.uuid4().hex}")
 
@@ -98,7 +100,7 @@ def mongo_url(request: pytest.FixtureRequest) -> str:
     given = os.environ.get("WARREN_TEST_MONGO_URL")
     if given:
         return given
-    node: MongoNode = request.getfixturevalue("mongo_node")
+    node: Mongo = request.getfixturevalue("mongo_node")
     return node.url
 
 
@@ -113,28 +115,14 @@ def mongo_database(mongo_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def new_rabbit(node_dir: Path) -> Iterator[Callable[[], RabbitNode]]:
+def new_rabbit(node_dir: Path) -> Iterator[Callable[[], Rabbit]]:
     """Give a factory of RabbitMQ nodes, not started yet, for tests that do to them what others must not feel."""
-    made: list[RabbitNode] = []
-
-    def make() -> RabbitNode:
-        made.append(RabbitNode(node_dir / f"rabbitmq-{uuid.uuid4().hex}", free_port()))
-        return made[-1]
-
-    yield make
-    for node in made:
-        node.stop()
+    with rabbits(node_dir) as make:
+        yield make
 
 
 @pytest.fixture
-def new_mongo(node_dir: Path) -> Iterator[Callable[[], MongoNode]]:
+def new_mongo(node_dir: Path) -> Iterator[Callable[[], Mongo]]:
     """Give a factory of MongoDB nodes, not started yet."""
-    made: list[MongoNode] = []
-
-    def make() -> MongoNode:
-        made.append(MongoNode(node_dir / f"mongodb-{uuid.uuid4().hex}", free_port()))
-        return made[-1]
-
-    yield make
-    for node in made:
-        node.stop()
+    with mongos(node_dir) as make:
+        yield make

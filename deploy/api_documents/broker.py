@@ -19,18 +19,22 @@ from shared.broker.topology import (
     COMMANDS,
     DEAD,
     DELAY_HEADER,
+    DELIVERY_EVENTS,
     EVENTS,
     EXCHANGES,
     FAMILY_HEADER,
     GATEWAYS,
+    HISTORY_COMMANDS,
     PRESENCE,
     RECEIPTS,
+    REPLICAS,
     RETRY,
     SESSIONS,
     SIGNALS,
     Exchange,
     Topology,
     gateway_queue,
+    replicas_queue,
     routing_queue,
 )
 from shared.envelope import Envelope
@@ -60,10 +64,11 @@ CARRIES: Mapping[Exchange, tuple[type[msgspec.Struct], ...]] = {
         events.SessionsRouted,
         events.SessionsWanted,
     ),
-    RECEIPTS: (events.ReceiptAdvanced, events.MessageFailed),
+    RECEIPTS: (events.ReceiptAdvanced, events.MessageFailed, events.Notified),
     SESSIONS: _OF_SESSIONS,
     PRESENCE: (events.PresenceChanged, events.ProfileChanged, events.DeviceSignedOut),
     SIGNALS: (commands.SetTyping,),
+    REPLICAS: (events.ReplicaRefreshed, events.ReplicaStopped),
     RETRY: (*_ASKED, *_LOG, *_OF_SESSIONS),
     DEAD: (*_ASKED, *_LOG, *_OF_SESSIONS),
 }
@@ -75,6 +80,7 @@ _SAYS: Mapping[Exchange, str] = {
     SESSIONS: "The news of sessions, to presence, delivery and every gateway.",
     PRESENCE: "The news of users, to every gateway.",
     SIGNALS: "What is worth nothing a moment later.",
+    REPLICAS: "Who shares a family of queues: its replicas, to each other. The key is the family.",
     RETRY: "What failed and comes back after a delay. The key is its queue; the headers name the rung.",
     DEAD: "What was given up. The key is the family of the queue; a malformed one holds whatever was there.",
 }
@@ -150,7 +156,8 @@ def _channel(exchange: Exchange) -> Schema:
 
 def _queues(exchange: Exchange) -> list[str]:
     """Name the queues that are bound to an exchange; with the default number of shards."""
-    every = (*Topology().queues, gateway_queue(GatewayId("<gateway>")), routing_queue("<replica>"))
+    replicas = (replicas_queue(family, "<replica>") for family in (HISTORY_COMMANDS, DELIVERY_EVENTS))
+    every = (*Topology().queues, gateway_queue(GatewayId("<gateway>")), routing_queue("<replica>"), *replicas)
     return [queue.name for queue in every if any(binding.exchange == exchange for binding in queue.bindings)]
 
 

@@ -43,6 +43,7 @@ SERVER_FRAMES: Mapping[str, type[msgspec.Struct] | None] = {
     "receipt": views.ReceiptView,
     "typing": views.TypingView,
     "presence": PresenceView,
+    "notification": views.NotificationView,
     "lagged": views.LaggedView,
     "pong": None,
     "bye": views.ByeView,

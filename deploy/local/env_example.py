@@ -27,8 +27,9 @@ GROUPS: tuple[tuple[str, type[Settings]], ...] = (
     ("make run", LocalSettings),
 )
 HEAD = """\
-# Warren's settings, with their defaults. `make run` reads a copy of this file named .env; the environment wins over it.
-# `make run` sets WARREN_MODE=development, WARREN_GATEWAY_DEV_TOKENS=true and the secrets, where nothing else does.
+# Warren's settings, with their defaults. `make run` and `make up` read a copy of this file named .env; the environment
+# wins over it. Both set WARREN_MODE=development, WARREN_GATEWAY_DEV_TOKENS=true and secrets, where nothing else does;
+# `make run` WARREN_GATEWAY_OPEN_DEVICES=true, too, and `make up` that in a .env that it makes itself.
 # Made from the settings classes by `make env`.
 """
 

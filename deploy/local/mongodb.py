@@ -19,7 +19,7 @@ _OTHERWISE = (
     "the PATH; or `docker run -p 27017:27017 mongo:7 --replSet rs0`, initiated once, with "
     "WARREN_MONGO_URL='mongodb://127.0.0.1:27017/?directConnection=true'."
 )
-_SET = "rs0"
+SET = "rs0"
 _NOT_YET_INITIALIZED = 94
 _INVALID_CONFIG = 93  # the data were made on another port
 
@@ -75,7 +75,7 @@ class MongoNode:
             "logpath": self._dir / "mongod.log",
             "port": self.port,
             "bind_ip": "127.0.0.1",
-            "replSet": _SET,
+            "replSet": SET,
             "wiredTigerCacheSizeGB": 0.5,
             "oplogSize": 256,
         }
@@ -92,7 +92,7 @@ class MongoNode:
         assert self._server is not None, "launch first"
         client: MongoClient[dict[str, Any]] = MongoClient(self.url, serverSelectionTimeoutMS=500)
         with client:
-            self._server.wait_until(lambda: _is_primary(client, self.port), what="MongoDB")
+            self._server.wait_until(lambda: made_primary(client, self.port), what="MongoDB")
 
     def stop(self) -> None:
         """Stop mongod in order."""
@@ -105,7 +105,8 @@ class MongoNode:
             self._server.kill()
 
 
-def _is_primary(client: MongoClient[dict[str, Any]], port: int) -> bool:
+def made_primary(client: MongoClient[dict[str, Any]], port: int) -> bool:
+    """Make the mongod that listens on a port of its own 127.0.0.1 a replica set of one; say whether it takes writes."""
     try:
         if client.admin.command("hello")["isWritablePrimary"]:
             return True
@@ -120,7 +121,7 @@ def _is_primary(client: MongoClient[dict[str, Any]], port: int) -> bool:
 def _configure(client: MongoClient[dict[str, Any]], port: int, error: OperationFailure) -> None:
     member = {"_id": 0, "host": f"127.0.0.1:{port}"}
     if error.code == _NOT_YET_INITIALIZED:
-        client.admin.command("replSetInitiate", {"_id": _SET, "members": [member]})
+        client.admin.command("replSetInitiate", {"_id": SET, "members": [member]})
     elif error.code == _INVALID_CONFIG:
         config = client.local["system.replset"].find_one()
         assert config is not None, "a set with an invalid configuration has one"

@@ -45,6 +45,16 @@ def _installed() -> bool:
     return (_SCRIPTS / "rabbitmq-server").exists() or shutil.which("rabbitmq-server") is not None
 
 
+def greeting(port: int) -> bytes:
+    """Give what a RabbitMQ on a port of 127.0.0.1 says to a new client; empty where none answers."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(_PROTOCOL_HEADER)
+            return connection.recv(4096)
+    except OSError:
+        return b""
+
+
 class RabbitNode:
     """One node over one data directory. What is durable survives a restart."""
 
@@ -84,8 +94,8 @@ class RabbitNode:
     def wait_ready(self) -> None:
         """Wait until the node speaks AMQP. Raises: LocalError."""
         assert self._server is not None, "launch first"
-        self._server.wait_until(lambda: bool(self._greeting()), what="RabbitMQ")
-        version = _VERSION.search(self._greeting())
+        self._server.wait_until(lambda: bool(greeting(self.port)), what="RabbitMQ")
+        version = _VERSION.search(greeting(self.port))
         if version is not None and (int(version[2]), int(version[3])) < _OLDEST:
             raise LocalError(f"This machine's RabbitMQ is {version['text'].decode()}; Warren needs 3.10. {_OTHERWISE}")
 
@@ -113,15 +123,6 @@ class RabbitNode:
         done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise LocalError(f"rabbitmqctl {arguments[0]} failed:\n{done.stdout}{done.stderr}")
-
-    def _greeting(self) -> bytes:
-        """Give what the node says to a client that has just connected; empty where it does not answer."""
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(_PROTOCOL_HEADER)
-                return connection.recv(4096)
-        except OSError:
-            return b""
 
     def _environment(self) -> dict[str, str]:
         return {

@@ -88,6 +88,8 @@ def environment(dotenv: Mapping[str, str | None], ours: Mapping[str, str]) -> di
     defaults = {"WARREN_MODE": "development", "WARREN_GATEWAY_DEV_TOKENS": "true", **PORTS}
     defaults |= dict.fromkeys(SECRETS, DEVELOPMENT_SECRET)
     environ = defaults | given
+    if environ["WARREN_MODE"] == "development":
+        environ.setdefault("WARREN_GATEWAY_OPEN_DEVICES", "true")
     for service in ("history", "presence"):
         port = environ[f"WARREN_{service.upper()}_ADMIN_PORT"]
         environ.setdefault(f"WARREN_{service.upper()}_URL", f"http://127.0.0.1:{port}")

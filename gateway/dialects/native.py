@@ -15,16 +15,28 @@ from gateway.dialects.base import (
     Caller,
     Done,
     Frame,
+    Habits,
+    Hello,
+    Kit,
     Lagged,
     Presences,
     Pushed,
     Reply,
     Request,
     StoredLate,
+    Upgrade,
     Welcome,
 )
-from gateway.dialects.native_reading import decode, frame_id, wish_of
-from gateway.dialects.native_writing import entry_view, lagged_view, receipt_view, sync_view, typing_view
+from gateway.dialects.native_reading import decode, wish_of
+from gateway.dialects.native_writing import (
+    entry_view,
+    lagged_view,
+    notification_view,
+    receipt_view,
+    sync_view,
+    typing_view,
+)
+from gateway.dialects.reading import frame_id, longer
 from gateway.disconnects import Disconnect
 from gateway.views import (
     accepted_view,
@@ -42,6 +54,7 @@ from shared.events import (
     ConversationCreated,
     MessageFailed,
     MessageStored,
+    Notified,
     ReceiptAdvanced,
     Stored,
     TypingChanged,
@@ -58,13 +71,25 @@ class NativeDialect:
 
     name: ClassVar[str] = "native"
     subprotocols: ClassVar[tuple[str, ...]] = ("warren.v1", "websocket")
-    variant: ClassVar[str] = "native"
+    variant: str = "native"
+    habits: ClassVar[Habits] = Habits()
 
     def __init__(self, *, new_id: NewId, now: Callable[[], datetime], max_frame_bytes: int) -> None:
         self._max_frame_bytes = max_frame_bytes
         self._new_id = new_id
         self._now = now
         self._caller: Caller | None = None
+
+    @classmethod
+    def make(cls, kit: Kit) -> "NativeDialect":
+        """Make one for a session."""
+        return cls(new_id=kit.new_id, now=kit.now, max_frame_bytes=kit.max_frame_bytes)
+
+    def upgraded(self, upgrade: Upgrade) -> Hello | None:
+        """Take a token from the upgrade; without one a `hello` brings it."""
+        if upgrade.token is None:
+            return None
+        return Hello(token=upgrade.token, since=upgrade.query.get("since"))
 
     def opened(self, caller: Caller) -> None:
         """Take note of who the client turned out to be."""
@@ -76,7 +101,7 @@ class NativeDialect:
         """Decode one frame. Raises: BadFrame."""
         if frame is None:
             raise BadFrame(Invalid("Frames are text, not binary."), unreadable=True)
-        if _longer(frame, self._max_frame_bytes):
+        if longer(frame, self._max_frame_bytes):
             raise BadFrame(TooLarge("The frame is too long.", limit=self._max_frame_bytes), reply_to=frame_id(frame))
         read = decode(frame)
         try:
@@ -106,6 +131,8 @@ class NativeDialect:
                 return (self._push("presence", presence_view(event)),)
             case Lagged():
                 return (self._push("lagged", lagged_view(event)),)
+            case Notified():
+                return (self._push("notification", notification_view(event)),)
             case _:
                 shown = entry_view(event)
                 return (self._push(views.type_of(shown), shown.data),)
@@ -131,6 +158,10 @@ class NativeDialect:
             retry_after_ms=retry_after_ms,
         )
         return (self._push("bye", bye),)
+
+    def close_code(self, disconnect: Disconnect) -> int:
+        """Give the code of the close frame: our own table's."""
+        return disconnect.code
 
     def _answer_view(self, answer: Answer) -> object:
         match answer:
@@ -175,11 +206,6 @@ class NativeDialect:
 
     def _push(self, type_: str, view: object) -> Frame:
         return _encode(views.PushFrame(type=type_, data=view, timestamp=rfc3339(self._now())))
-
-
-def _longer(frame: Frame, max_bytes: int) -> bool:
-    """Compare a frame's UTF-8 with a limit; a character has one to four bytes, so few frames are encoded for it."""
-    return len(frame) > max_bytes or (len(frame) * 4 > max_bytes and len(frame.encode()) > max_bytes)
 
 
 def _encode(frame: msgspec.Struct) -> Frame:

@@ -217,10 +217,3 @@ class PingFrame(_ClientFrame, frozen=True, tag="ping"):
 Speech: TypeAlias = SendFrame | AckFrame | TypingFrame | EditFrame | DeleteFrame | ReactFrame | PresenceFrame
 Question: TypeAlias = HistoryFrame | SyncFrame | SubscribeFrame | UnsubscribeFrame
 ClientFrame: TypeAlias = Speech | Question | HelloFrame | PingFrame
-
-
-class Header(msgspec.Struct, frozen=True):
-    """What can be read of a frame that is wrong otherwise."""
-
-    type: object = None
-    id: object = None

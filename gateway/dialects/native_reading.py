@@ -1,6 +1,5 @@
 """What a client's frame of Warren's own protocol asks for."""
 
-import re
 from typing import assert_never
 
 import msgspec
@@ -9,7 +8,6 @@ from gateway.content import check_content, check_emoji, check_type, metadata_obj
 from gateway.dialects import native_frames as frames
 from gateway.dialects.base import (
     UNPLACED,
-    BadFrame,
     Caller,
     ChooseStatus,
     FetchHistory,
@@ -20,33 +18,21 @@ from gateway.dialects.base import (
     Unsubscribe,
     Wish,
 )
+from gateway.dialects.reading import UNREADABLE, bad_frame
 from shared.commands import EMPTY_OBJECT, Acknowledge, DeleteMessage, EditMessage, SendMessage, SetReaction, SetTyping
-from shared.errors import Forbidden, Invalid, InvalidField, Unauthenticated, UnknownType
+from shared.errors import Forbidden, Invalid, Unauthenticated
 from shared.events import DeviceInfo
 from shared.ids import ConversationId, DeviceId, MessageId, NewId, UserId, direct_conversation_id
 
 _DECODER: msgspec.json.Decoder[frames.ClientFrame] = msgspec.json.Decoder(frames.ClientFrame)
-_HEADER = msgspec.json.Decoder(frames.Header)
-_MISSING = re.compile("Object missing required field `(.+)`")
-# What msgspec raises for a frame that is not one: also for text that has no UTF-8, and for JSON nested too deep.
-_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 def decode(frame: Frame) -> frames.ClientFrame:
     """Read a frame. Raises: BadFrame."""
     try:
         return _DECODER.decode(frame)
-    except _UNREADABLE as error:
-        raise _bad_frame(frame, error) from error
-
-
-def frame_id(frame: Frame) -> str | None:
-    """Give the id of a frame that may be wrong otherwise."""
-    try:
-        header = _HEADER.decode(frame)
-    except _UNREADABLE:
-        return None
-    return header.id if isinstance(header.id, str) else None
+    except UNREADABLE as error:
+        raise bad_frame(frame, error) from error
 
 
 def wish_of(read: frames.Speech | frames.Question | frames.HelloFrame, caller: Caller | None, new_id: NewId) -> Wish:
@@ -213,23 +199,3 @@ def _named(name: str | int) -> str:
 
 def _users(names: tuple[str, ...]) -> tuple[UserId, ...]:
     return tuple(UserId(name) for name in names)
-
-
-def _bad_frame(frame: Frame, error: Exception) -> BadFrame:
-    """Tell what is wrong with a frame: it is no JSON object, has no type that we know, or a field is wrong."""
-    try:
-        header = _HEADER.decode(frame)
-    except _UNREADABLE:
-        return BadFrame(Invalid("A frame is one JSON object, with a type."), unreadable=True)
-    reply_to = header.id if isinstance(header.id, str) else None
-    if not isinstance(header.type, str):
-        untyped = InvalidField("A frame needs a type, a string at $.type.", path="$.type")
-        return BadFrame(untyped, reply_to=reply_to, unreadable=True)
-    what, _, path = str(error).partition(" - at `")
-    if path == "$.type`":
-        unknown = UnknownType(f"No frame has the type {header.type[:64]!r}.")
-        return BadFrame(unknown, reply_to=reply_to, unreadable=True)
-    path = path.rstrip("`") or "$"
-    if missing := _MISSING.match(what):
-        path = f"{path}.{missing[1]}"
-    return BadFrame(InvalidField(f"{what} at {path}.", path=path), reply_to=reply_to)

@@ -37,6 +37,16 @@ class TypingView(msgspec.Struct, frozen=True, kw_only=True):
     active: bool
 
 
+class NotificationView(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the operator tells the user; not stored."""
+
+    id: MessageId
+    title: str
+    body: str
+    data: msgspec.Raw
+    created_at: str
+
+
 class LaggedView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which messages are left out of the pushes: fetch them from there."""
 

@@ -14,6 +14,7 @@ from shared.events import (
     MessageEdited,
     MessageFailed,
     MessageStored,
+    Notified,
     ReactionChanged,
     ReceiptAdvanced,
     TypingChanged,
@@ -104,6 +105,13 @@ def typing_view(event: TypingChanged) -> views.TypingView:
     """Show who is typing."""
     return views.TypingView(
         conversation_id=event.conversation_id, user_id=event.user_id, name=event.name, active=event.active
+    )
+
+
+def notification_view(event: Notified) -> views.NotificationView:
+    """Show what the operator tells."""
+    return views.NotificationView(
+        id=event.id, title=event.title, body=event.body, data=event.data, created_at=rfc3339(event.at)
     )
 
 

@@ -1,18 +1,22 @@
 """The gateway's public app: REST, its documentation, and the sockets."""
 
 from collections.abc import Iterator, Mapping
+from zoneinfo import ZoneInfo
 
 import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
+from gateway import sign_in
 from gateway.accounts import Accounts
 from gateway.dialects.native_views import SyncView
 from gateway.directory import Directory
 from gateway.door import Door
+from gateway.hub import Hub
+from gateway.identities import Identities
 from gateway.requests import Services
 from gateway.rest.bodies import BodyLimit
 from gateway.rest.callers import Callers
@@ -24,13 +28,17 @@ from gateway.rest.conversations import (
     conversations_router,
     making_router,
 )
+from gateway.rest.device_chat.callers import DeviceCallers
+from gateway.rest.device_chat.routes import device_chat_router
 from gateway.rest.devices import DevicesView, devices_router
+from gateway.rest.huddle.app import huddle_routers
 from gateway.rest.members import MembersView, joining_router, members_router
 from gateway.rest.messages import messages_router
 from gateway.rest.presence import presence_router
 from gateway.rest.receipts import ReadersView, ReceiptTaken, receipts_router
 from gateway.rest.refusals import Refused, answer_refused
 from gateway.rest.schemas import document
+from gateway.rest.service.routes import service_router
 from gateway.rest.shown import Shown
 from gateway.rest.sse import sse_router
 from gateway.rest.sync import sync_router
@@ -55,6 +63,7 @@ log = structlog.get_logger()
 
 def build_app(
     sockets: Mapping[str, ASGIApp],
+    socket_io: Mapping[str, ASGIApp],
     settings: GatewaySettings,
     *,
     services: Services,
@@ -64,6 +73,8 @@ def build_app(
     directory: Directory,
     accounts: Accounts,
     authenticator: Authenticator,
+    identities: Identities,
+    hub: Hub,
     new_id: NewId,
 ) -> FastAPI:
     """Make the app; no I/O."""
@@ -80,15 +91,29 @@ def build_app(
     app.add_exception_handler(Refused, answer_refused)
     app.state.callers = callers = Callers(authenticator, services.limiter, accounts)
     app.state.directory = directory
-    app.include_router(sse_router(door=door, callers=callers, services=services, new_id=new_id))
+    named = settings.served("envelope")
+    app.include_router(sse_router(door=door, callers=callers, services=services, new_id=new_id, named=named))
     for router in _routers(services, history, presence, directory, new_id):
         app.include_router(router)
+    if settings.sockets.open_devices:
+        log.warning("open_devices", meaning="whoever names a device or user is believed to be it, without a token")
+    if settings.served("devices"):  # before huddle, which has /api/messages/{id}
+        app.include_router(_device_chat(settings, services, accounts, identities, hub))
     secret = settings.auth.jwt_secret
     if settings.sockets.dev_tokens and secret is not None:
         log.warning("dev_tokens", meaning="POST /api/auth/token gives a token of any user to whoever asks")
         app.include_router(tokens_router(TokenMint(secret, clock=services.clock)))
+    app.state.reach = services.reach
+    if settings.served("service"):
+        app.include_router(service_router(ZoneInfo(settings.sockets.time_zone)))
+    if settings.served("huddle"):
+        accounts_here = sign_in.build(settings, services.reach.presence, clock=services.clock, new_id=new_id)
+        for router in huddle_routers(services.reach.presence, accounts_here):
+            app.include_router(router, include_in_schema=False)
     for path, socket in sockets.items():
         app.router.routes.append(WebSocketRoute(path, socket))
+    for path, transport in socket_io.items():
+        app.router.routes += (Route(path, transport, include_in_schema=False), WebSocketRoute(path, transport))
     document(app, *_ANSWERS)
     return app
 
@@ -110,14 +135,36 @@ def _routers(
     yield devices_router(presence=presence)
 
 
+def _device_chat(
+    settings: GatewaySettings, services: Services, accounts: Accounts, identities: Identities, hub: Hub
+) -> APIRouter:
+    callers = DeviceCallers(
+        identities=identities,
+        limiter=services.limiter,
+        accounts=accounts,
+        hub=hub,
+        reach=services.reach,
+        is_open=settings.sockets.open_devices,
+    )
+    return device_chat_router(callers, services.reach.presence)
+
+
 def _allow_origins(app: FastAPI, settings: GatewaySettings) -> None:
-    origins = settings.sockets.origins()
-    if origins:
+    origins, pattern = settings.sockets.origins(), settings.origin_pattern()
+    if origins or pattern:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
+            allow_origin_regex=pattern,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "Last-Event-ID",
+                "X-Access-Token",
+                "X-Device-ID",
+            ],
             expose_headers=["Retry-After"],
         )
 

@@ -3,8 +3,7 @@
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.errors import ErrorCode, TooLarge
-from shared.http import error_response
+from shared.errors import ErrorCode
 
 
 class BodyLimit:
@@ -15,22 +14,21 @@ class BodyLimit:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 413."""
+        """Pass the request on; what reads too long a body answers 413."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if _announced(scope) > self._max_bytes:
-            await error_response(TooLarge("The body is too long.", limit=self._max_bytes))(scope, receive, send)
-            return
-        read = 0
+        read, announced = 0, _announced(scope)
 
         async def counted() -> Message:
             nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._max_bytes:
-                raise HTTPException(ErrorCode.TOO_LARGE.http_status, "The body is too long")
-            return message
+            if announced <= self._max_bytes:
+                message = await receive()
+                read += len(message.get("body", b""))
+                if read <= self._max_bytes:
+                    return message
+            # Raised where the route reads the body, so that it is answered in the words of the route's wire.
+            raise HTTPException(ErrorCode.TOO_LARGE.http_status, "The body is too long")
 
         await self._app(scope, counted, send)
 

@@ -3,10 +3,11 @@
 import msgspec
 from fastapi import APIRouter, Response
 
+from gateway.asking import ask
 from gateway.content import check_content, encode_metadata
 from gateway.directory import Directory
 from gateway.ingress import Ingress
-from gateway.rest.asking import alter, ask
+from gateway.rest.asking import alter
 from gateway.rest.callers import Caller
 from gateway.rest.fields import Cursor, IdempotencyKey, Limit
 from gateway.rest.places import ThatConversation

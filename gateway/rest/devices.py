@@ -1,7 +1,5 @@
 """The caller's devices: list, sign out."""
 
-from datetime import timedelta
-
 import msgspec
 from fastapi import APIRouter, Response
 
@@ -12,8 +10,6 @@ from shared.clock import rfc3339
 from shared.http import StructResponse
 from shared.ids import DeviceId
 from shared.presence_api import Device, PresenceQueries
-
-SESSIONS_END = timedelta(seconds=10)  # after a sign-out; they are seen up to then
 
 
 class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +41,7 @@ def devices_router(*, presence: PresenceQueries) -> APIRouter:
     async def list_devices(caller: Caller) -> Response:
         """List the devices that the caller is signed in with, last seen first."""
         devices = await presence.devices(caller.user_id)
-        return StructResponse(DevicesView(devices=[_view(device) for device in devices if _signed_in(device)]))
+        return StructResponse(DevicesView(devices=[_view(device) for device in devices if device.signed_in]))
 
     @router.delete(
         "/devices/{device_id}", summary="Sign a device out", status_code=204, responses=returns(errors=(404, 422))
@@ -55,11 +51,6 @@ def devices_router(*, presence: PresenceQueries) -> APIRouter:
         await presence.sign_out(caller.user_id, DeviceId(device_id))
 
     return router
-
-
-def _signed_in(device: Device) -> bool:
-    """Tell whether a device was not signed out, or has come back since."""
-    return device.signed_out_at is None or device.online or device.last_seen > device.signed_out_at + SESSIONS_END
 
 
 def _view(device: Device) -> DeviceView:

@@ -1,11 +1,10 @@
-"""The transport of server-sent events: a session's frames as one HTTP answer that does not end."""
+"""The transport of server-sent events: a session's frames, each an event, as one HTTP answer that does not end."""
 
 from collections.abc import Callable, Sequence
 
 from starlette.types import Message, Receive, Send
 
 from gateway.dialects.base import Frame
-from gateway.disconnects import Disconnect
 from shared.clock import Clock
 from shared.position import Position
 
@@ -23,8 +22,9 @@ _COMMENT = b":\n\n"
 class EventStream:
     """A `Transport` that the client cannot write to.
 
-    The last event of what is written together carries the `id` from which the client resumes, the position behind all
-    of it: so the events before it are sent again to a client that got no further, and none behind it is left out.
+    Entries of conversations bring the `id` from which the client resumes behind them. The last event of what is written
+    together has one where it brings none, the position behind all of it: so what has none is sent again to a client
+    that got no further, and nothing is left out.
     """
 
     def __init__(self, receive: Receive, send: Send, *, clock: Clock, preface: Sequence[Frame] = ()) -> None:
@@ -43,10 +43,10 @@ class EventStream:
             pass
         return {"type": "websocket.disconnect"}
 
-    async def write(self, frames: Sequence[Frame], position: Position) -> None:
-        """Write each frame as an event."""
-        mark = self._mark(position)
-        *earlier, last = map(_event, frames)
+    async def write(self, frames: Sequence[Frame], position: Position | None) -> None:
+        """Write each frame, which is an event."""
+        *earlier, last = frames
+        mark = "" if position is None or last.startswith("id: ") else self._mark(position)
         await self._put("".join((*earlier, mark, last)).encode())
 
     def _mark(self, position: Position) -> str:
@@ -69,7 +69,7 @@ class EventStream:
             await self._clock.sleep(COMMENT_S)
             await self._put(_COMMENT)
 
-    async def close(self, disconnect: Disconnect) -> None:
+    async def close(self, code: int, reason: str) -> None:
         """End the answer; the reason was said by the last frame."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -77,9 +77,5 @@ class EventStream:
         if not self._started:
             self._started = True
             await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            body = "".join(map(_event, self._preface)).encode() + body
+            body = "".join(self._preface).encode() + body
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
-
-
-def _event(frame: Frame) -> str:
-    return f"data: {frame}\n\n"  # JSON as we write it has no line breaks

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Response
 
+from gateway.asking import ask
 from gateway.content import check_content, check_type, encode_metadata
 from gateway.dialects.base import Accepted
 from gateway.directory import Directory
 from gateway.ingress import Ingress
-from gateway.rest.asking import ask
 from gateway.rest.callers import Caller
 from gateway.rest.fields import After, Before, IdempotencyKey, Limit
 from gateway.rest.places import ThatConversation, message_id_of

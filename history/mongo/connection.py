@@ -69,7 +69,7 @@ class MongoConnection:
         keys = [(name, pymongo.ASCENDING) for name in index.fields]
         options: Document = {"unique": index.unique, "sparse": index.sparse}
         if index.where is not None:
-            options["partialFilterExpression"] = {index.where: {"$exists": True}}
+            options["partialFilterExpression"] = index.where
         try:
             await collection.create_index(keys, **options)
         except OperationFailure as error:

@@ -45,7 +45,7 @@ class MongoConversations(MongoHeads):
         parents = {each: parent for each, command in inside.items() if (parent := command.parent_id) is not None}
         if not parents:
             return {}
-        heads = await self._known_heads(set(parents.values()))
+        heads = await self._load_heads(set(parents.values()))  # not kept: another replica may write to the space
         present = await self._present([(parent, inside[each].creator_id) for each, parent in parents.items()])
         refused: dict[ConversationId, WarrenError] = {}
         for each, parent in parents.items():

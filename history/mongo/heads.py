@@ -28,7 +28,7 @@ class MongoHeads(MongoConnection):
         self._heads = Heads(HEADS)
 
     async def take_over(self) -> None:
-        """Forget the heads: a stale one would let its next message go back, but refuse who came since, for good."""
+        """Forget the heads: others may have moved on, which would come to light at each one's next message."""
         self._heads.clear()
 
     async def _known_heads(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Head]:

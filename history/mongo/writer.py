@@ -51,20 +51,25 @@ class MongoWriter(MongoHeads):
         *,
         repeated: bool,
     ) -> None:
+        reread: set[ConversationId] = set()
         for _ in range(ROUNDS):
             heads = await self._heads_for(waiting.values(), at)
             if repeated:
                 results.update(await self._stored_before(waiting.keys() - results.keys(), heads))
             left = [command for key, command in waiting.items() if key not in results]
             placed, refused = place(left, heads, at, await self._looked_up(left, heads))
-            results.update(refused)
+            doubtful = {key[0] for key in refused if key[0] in heads} - reread
+            results.update((key, error) for key, error in refused.items() if key[0] not in doubtful)
             done, clash = await self._insert(placed, via)
             results.update((key_of(appended.message), appended) for appended in placed[:done])
-            if clash is None:
+            if clash is None and not doubtful:
                 return
-            self._heads.drop(appended.message.conversation_id for appended in placed)
-            results.update(clash)
-            repeated = True
+            self._heads.drop(doubtful)  # the database confirms what a head lets in, but not what it refuses
+            reread |= doubtful
+            if clash is not None:
+                self._heads.drop(appended.message.conversation_id for appended in placed)
+                results.update(clash)
+                repeated = True
         raise StoreUnavailable("Another writer keeps taking the place of these messages.", messages=len(waiting))
 
     async def _looked_up(self, commands: Collection[SendMessage], heads: Mapping[ConversationId, Head]) -> Known:

@@ -16,12 +16,14 @@ Document: TypeAlias = dict[str, Any]  # as the driver gives it; read in this pac
 Operation: TypeAlias = UpdateOne | DeleteOne
 Collection: TypeAlias = AsyncIOMotorCollection[Document]
 CLOSING_S = 1.0  # the driver takes leave of its sessions, and waits 30 s for a database that is away
+POSITIONS_KEPT_S = 90 * 86_400  # a device that is away for longer begins anew
 
 INDEXES = {
     "connections": (
         IndexModel([("user_id", ASCENDING), ("device_id", ASCENDING)]),
         IndexModel([("gateway_id", ASCENDING), ("confirmed_at", ASCENDING)]),
         IndexModel([("gone_at", ASCENDING)], sparse=True),
+        IndexModel([("opened_at", ASCENDING)]),
     ),
     "users": (
         IndexModel([("online", ASCENDING), ("_id", ASCENDING)], partialFilterExpression={"online": True}),
@@ -29,6 +31,11 @@ INDEXES = {
         IndexModel([("search", ASCENDING), ("_id", ASCENDING)]),
     ),
     "devices": (IndexModel([("user_id", ASCENDING), ("last_seen", ASCENDING)]),),
+    "positions": (IndexModel([("at", ASCENDING)], expireAfterSeconds=POSITIONS_KEPT_S),),
+    "accounts": (
+        IndexModel([("username_key", ASCENDING)], unique=True),
+        IndexModel([("email_key", ASCENDING)], unique=True),
+    ),
 }
 
 
@@ -43,15 +50,22 @@ class MongoConnection:
                      chosen?, text?, chosen_at?}
         devices     {_id: "user/device", user_id, device_id, name, type, platform, browser, …, first_seen, last_seen,
                      signed_out_at?}
+        positions   {_id: "user/device", since, at}
+        accounts    {_id: user id, username, username_key, email, email_key, full_name, password_hash, created_at}
+        account_numbers {_id: "last", number}
     """
 
     def __init__(self, client: AsyncIOMotorClient[Document], settings: MongoSettings) -> None:
+        self._client = client
         self._database = client[settings.mongo_database]
         self._timeout_s = settings.mongo_timeout_s
         self._connections: Collection = self._database["connections"]
         self._gateways: Collection = self._database["gateways"]
         self._users: Collection = self._database["users"]
         self._devices: Collection = self._database["devices"]
+        self._positions: Collection = self._database["positions"]
+        self._accounts: Collection = self._database["accounts"]
+        self._account_numbers: Collection = self._database["account_numbers"]
 
     @classmethod
     @asynccontextmanager

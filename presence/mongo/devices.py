@@ -24,12 +24,13 @@ class MongoDevices(MongoConnection):
             found = self._devices.find({"user_id": user_id}).sort("last_seen", -1).limit(MAX_DEVICES)
             return [_device(device, online=device["device_id"] in connected) async for device in found]
 
-    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime) -> bool:
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime, known: bool = True) -> bool:
         """See `PresenceStore.sign_out`."""
+        first = {"user_id": user_id, "device_id": device_id, "first_seen": at, "last_seen": at}
+        out: Document = {"$max": {"signed_out_at": at}, "$setOnInsert": first}
         with self._asking():
-            out = {"$max": {"signed_out_at": at}}
-            result = await self._devices.update_one({"_id": device_key(user_id, device_id)}, out)
-        return result.matched_count == 1
+            result = await self._devices.update_one({"_id": device_key(user_id, device_id)}, out, upsert=not known)
+        return not known or result.matched_count == 1
 
     async def signed_out(self, devices: Collection[DeviceKey]) -> Mapping[DeviceKey, datetime]:
         """See `PresenceStore.signed_out`."""
@@ -75,13 +76,17 @@ def device_left(closed: SessionClosed) -> Operation:
     return UpdateOne({"_id": device_key(closed.user_id, closed.device_id)}, {"$max": {"last_seen": closed.at}})
 
 
-def _device(device: Document, *, online: bool) -> Device:
-    info = DeviceInfo(
+def device_info(device: Document) -> DeviceInfo:
+    """Read what a device says of itself."""
+    return DeviceInfo(
         id=device["device_id"],
         **{name: device[name] for name in DeviceInfo.__struct_fields__ if name in device},
     )
+
+
+def _device(device: Document, *, online: bool) -> Device:
     return Device(
-        info=info,
+        info=device_info(device),
         first_seen=device["first_seen"],
         last_seen=device["last_seen"],
         online=online,

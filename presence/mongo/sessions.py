@@ -70,7 +70,7 @@ class MongoSessions(MongoConnection):
         """See `PresenceStore.standings`."""
         with self._asking():
             found = self._users.find({"_id": {"$in": list(user_ids)}}, STANDING)
-            return {UserId(user["_id"]): _standing(user) async for user in found}
+            return {UserId(user["_id"]): standing(user) async for user in found}
 
     async def settle(self, user_ids: Collection[UserId], changed: Sequence[Standing], *, gone_until: datetime) -> None:
         """See `PresenceStore.settle`."""
@@ -83,7 +83,7 @@ class MongoSessions(MongoConnection):
         query: Document = {"online": True, "_id": {"$gt": after or ""}}
         with self._asking():
             found = self._users.find(query, STANDING).sort("_id", ASCENDING).limit(limit)
-            return [_standing(user) async for user in found]
+            return [standing(user) async for user in found]
 
     async def _forget(self, gateway_id: GatewayId, *, seen_at: datetime) -> None:
         """Mark, then forget: dying in between repeats both."""
@@ -146,7 +146,8 @@ def _settled(standing: Standing) -> Operation:
     return UpdateOne({"_id": told.user_id}, {"$set": fields})
 
 
-def _standing(user: Document) -> Standing:
+def standing(user: Document) -> Standing:
+    """Read how a user stands."""
     shown: Document = user.get("shown") or {"status": "online" if user["online"] else "offline"}
     told = Presence(
         user_id=UserId(user["_id"]),

@@ -26,6 +26,7 @@ class Consumer:
     without ladder loses what fails transiently: it is logged, counted and dropped. `on_open` runs each time after the
     queue was opened, before its first delivery is handled; where it raises Unavailable the queue is opened again.
     `stop` lets the batch in hand finish, except during an outage: then it is left unacked, and comes again.
+    `give_up` does so too and leaves the queue to others, until `take` opens it anew.
     """
 
     def __init__(
@@ -51,31 +52,55 @@ class Consumer:
             broker, queue, handlers, clock=clock, new_id=new_id, refuse=refuse, pause=self._pause
         )
         self._stopping = False
-        self._busy = False  # a batch is being handled: `stop` waits for it
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+        self._leaving = False  # stopping, or not wanted: looked at for each batch
+        self._busy = False  # a batch is being handled, or its queue left: nobody cuts it off
         self._worker: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+        self._ended.set()
 
     async def run(self) -> None:
         """Consume until `stop`. Cancelling loses nothing: what is unacked comes again."""
+        self._ended.clear()
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._worker = tasks.create_task(self._work(), name=self.name)
+                while not self._stopping:
+                    await self._wanted.wait()
+                    self._worker = tasks.create_task(self._work(), name=self.name)
+                    await asyncio.wait([self._worker])
         finally:
             self._ended.set()
 
     async def stop(self) -> None:
         """Take nothing new, finish the batch in hand, and wait until `run` has ended."""
-        self._stopping = True
-        if self._worker is None:
-            return
-        if not self._busy:
-            self._worker.cancel()
+        self._stopping = self._leaving = True
+        self._wanted.set()
+        self._leave()
         await self._ended.wait()
 
+    def take(self) -> None:
+        """Consume the queue, as at first. Where it was given up and is not yet left, it is opened anew after that."""
+        self._wanted.set()
+        self._leaving = self._stopping
+
+    def give_up(self) -> None:
+        """Leave the queue as soon as the batch in hand is done; what is unacked goes back to it."""
+        if self._wanted.is_set() and not self._stopping:
+            self._wanted.clear()
+            self._leaving = True
+            self._leave()
+
+    def _leave(self) -> None:
+        """Cut off a worker that only waits, once: then it has a channel to close."""
+        if self._worker is not None and not self._busy and not self._worker.cancelling():
+            self._worker.cancel()
+
     async def _work(self) -> None:
+        self._busy = False
         backoff = Backoff()
         lost = False
-        while not self._stopping:
+        while not self._leaving:
             try:
                 async with self._broker.consume(self._queue, prefetch=self._prefetch) as deliveries:
                     if self._on_open is not None:
@@ -91,18 +116,18 @@ class Consumer:
                 lost = True
             finally:
                 self.is_open = False
-            if not self._stopping:
+            if not self._leaving:
                 await self._clock.sleep(backoff.next())
 
     async def _take(self, deliveries: Deliveries) -> None:
-        while not self._stopping:
+        while not self._leaving:
             batch = await self._gather(deliveries)
             self._busy = True
             try:
                 await self._dispatcher.handle(batch)
                 await deliveries.ack()
             finally:
-                self._busy = False
+                self._busy = self._leaving
 
     async def _gather(self, deliveries: Deliveries) -> Batch:
         """Wait for one delivery, and add those that are here already, up to a full batch."""
@@ -123,9 +148,9 @@ class Consumer:
             delivery = following
 
     async def _pause(self, seconds: float) -> None:
-        """Wait through an outage; here `stop` need not wait for the batch."""
+        """Wait through an outage; here nobody need wait for the batch."""
         self._busy = False
-        if self._stopping and self._worker is not None:
-            self._worker.cancel()
+        if self._leaving:
+            self._leave()
         await self._clock.sleep(seconds)
         self._busy = True

@@ -88,9 +88,10 @@ PRESENCE = Exchange("warren.presence", ExchangeKind.FANOUT)
 SIGNALS = Exchange("warren.signals", ExchangeKind.DIRECT)
 RETRY = Exchange("warren.retry", ExchangeKind.HEADERS)  # headers: the routing key is the queue to come back to
 DEAD = Exchange("warren.dead", ExchangeKind.DIRECT)
+REPLICAS = Exchange("warren.replicas", ExchangeKind.DIRECT)
 DEFAULT = Exchange("", ExchangeKind.DIRECT)  # the broker's own: the key is the name of a queue
 
-EXCHANGES = (COMMANDS, EVENTS, GATEWAYS, RECEIPTS, SESSIONS, PRESENCE, SIGNALS, RETRY, DEAD)
+EXCHANGES = (COMMANDS, EVENTS, GATEWAYS, RECEIPTS, SESSIONS, PRESENCE, SIGNALS, REPLICAS, RETRY, DEAD)
 
 FAMILY_HEADER = "warren-family"
 DELAY_HEADER = "warren-delay-s"
@@ -101,7 +102,17 @@ PRESENCE_SESSIONS = "presence.sessions"
 DELIVERY_SIGNALS = "delivery.signals"
 DELIVERY_SESSIONS = "delivery.sessions"
 GATEWAY = "gateway"
-FAMILIES = (HISTORY_COMMANDS, DELIVERY_EVENTS, PRESENCE_SESSIONS, DELIVERY_SIGNALS, DELIVERY_SESSIONS, GATEWAY)
+REPLICAS_OF = "replicas"
+FAMILIES = (
+    HISTORY_COMMANDS,
+    DELIVERY_EVENTS,
+    PRESENCE_SESSIONS,
+    DELIVERY_SIGNALS,
+    DELIVERY_SESSIONS,
+    GATEWAY,
+    REPLICAS_OF,
+)
+REPLICA_LEASE_S = 5  # a replica refreshes its own every second
 DEFAULT_LADDER = RetryLadder()
 
 
@@ -129,6 +140,20 @@ def routing_queue(replica_id: str) -> Queue:
     """Name the queue by which a delivery replica learns of sessions."""
     name = f"{DELIVERY_SESSIONS}.{replica_id}"
     return Queue(name, (Binding(SESSIONS),), kind=QueueKind.EXCLUSIVE, family=DELIVERY_SESSIONS)
+
+
+def replicas_queue(family: str, replica_id: str) -> Queue:
+    """Name the queue by which a replica learns of the others that share a family of queues with it."""
+    name = f"{REPLICAS_OF}.{family}.{replica_id}"
+    binding = Binding(REPLICAS, family)
+    return Queue(
+        name, (binding,), kind=QueueKind.EXCLUSIVE, family=REPLICAS_OF, message_ttl_s=REPLICA_LEASE_S, max_length=10_000
+    )
+
+
+def replicas_route(family: str) -> Route:
+    """Give the way to all replicas that share a family of queues."""
+    return Route(REPLICAS, family, mandatory=False, persistent=False)
 
 
 def queue_route(name: str) -> Route:

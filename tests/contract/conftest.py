@@ -11,12 +11,12 @@ import aio_pika
 import pytest
 from pydantic import SecretStr
 
-from deploy.local.rabbitmq import RabbitNode
 from shared.broker.api import Broker
 from shared.broker.memory import MemoryBroker
 from shared.broker.rabbit import RabbitBroker
 from shared.broker.topology import (
     DEAD,
+    REPLICAS,
     RETRY,
     Binding,
     Exchange,
@@ -31,6 +31,7 @@ from shared.broker.topology import (
 from shared.clock import Clock, SystemClock
 from shared.settings import BrokerSettings
 from tests.fakes.clock import FakeClock
+from tests.nodes import Rabbit
 
 LADDER = RetryLadder(delays_s=(1,))
 
@@ -54,8 +55,16 @@ class Names(Topology):
     @property
     def work(self) -> Queue:
         """A queue with all that a shard has."""
-        bindings = (Binding(self.direct, "work"), Binding(self.fanout))
-        return Queue(f"{self.prefix}.0", bindings, family=self.prefix, single_active_consumer=True, ladder=self.ladder)
+        return self._shard(0, Binding(self.direct, "work"), Binding(self.fanout))
+
+    @property
+    def more_work(self) -> Queue:
+        """A second shard."""
+        return self._shard(1)
+
+    def _shard(self, number: int, *bindings: Binding) -> Queue:
+        name = f"{self.prefix}.{number}"
+        return Queue(name, bindings, family=self.prefix, single_active_consumer=True, ladder=self.ladder)
 
     @property
     def plain(self) -> Queue:
@@ -81,13 +90,13 @@ class Names(Topology):
     @property
     def queues(self) -> tuple[Queue, ...]:
         rungs = (retry_queue(self.prefix, delay_s) for delay_s in self.ladder.delays_s)
-        return (self.work, self.plain, self.short, self.ephemeral, *rungs, self.dead)
+        return (self.work, self.more_work, self.plain, self.short, self.ephemeral, *rungs, self.dead)
 
 
 def new_names() -> Names:
     prefix = f"test-{uuid.uuid4().hex}"
     own = tuple(Exchange(f"{prefix}.{kind}", kind) for kind in (ExchangeKind.DIRECT, ExchangeKind.FANOUT))
-    return Names(prefix=prefix, exchanges=(RETRY, DEAD, *own))
+    return Names(prefix=prefix, exchanges=(RETRY, DEAD, REPLICAS, *own))
 
 
 class World(Protocol):
@@ -140,7 +149,7 @@ class MemoryWorld:
 
 
 class RabbitWorld:
-    def __init__(self, url: str, node: RabbitNode | None = None) -> None:
+    def __init__(self, url: str, node: Rabbit | None = None) -> None:
         self.clock = SystemClock()
         self._url = url
         self._node = node
@@ -207,7 +216,7 @@ async def mortal(request: pytest.FixtureRequest, names: Names) -> AsyncIterator[
         await (await memory.connect()).declare(names)
         yield memory
         return
-    make: Callable[[], RabbitNode] = request.getfixturevalue("new_rabbit")
+    make: Callable[[], Rabbit] = request.getfixturevalue("new_rabbit")
     node = make()
     await asyncio.to_thread(node.start)
     rabbit = RabbitWorld(node.url, node)

@@ -1,6 +1,7 @@
 """What every broker does, in memory as on RabbitMQ: the guarantees of shared/broker/api.py."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
@@ -149,6 +150,22 @@ async def test_a_standby_takes_over_when_the_active_consumer_dies(world: World, 
             await first.ack()
         with pytest.raises(BrokerUnavailable):
             await anext(first)
+
+
+async def test_who_leaves_a_queue_hands_over_what_it_has_not_answered_in_order(world: World, names: Names) -> None:
+    one, other = await world.connect(), await world.connect()
+    await put(one, names.work, *(b"%d" % number for number in range(1, 8)))
+    async with AsyncExitStack() as later:
+        async with one.consume(names.work, prefetch=4) as first:
+            assert await take(first, 2) == [b"1", b"2"]
+            await first.ack()
+            assert await take(first, 1) == [b"3"]  # in hand, and more are on their way
+            second = await later.enter_async_context(other.consume(names.work, prefetch=10))
+        assert await take(second, 3) == [b"3", b"4", b"5"]
+        await second.ack()
+        third = await later.enter_async_context(one.consume(names.work, prefetch=10))
+        assert await take(second, 2) == [b"6", b"7"]
+        assert third.waiting() is None
 
 
 async def test_an_exclusive_queue_is_gone_with_its_consumer(world: World, names: Names) -> None:

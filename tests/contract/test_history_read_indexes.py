@@ -10,16 +10,17 @@ from pymongo.database import Database
 
 from history.mongo.store import MongoMessageStore
 from history.queries import StoredHistory
+from history.reading import Wanted
 from shared.commands import ConversationKind, CreateConversation, SetReaction
-from shared.history_api import SyncQuery
-from shared.ids import ConversationId, MessageId, UserId
+from shared.history_api import MessageSearch, SyncQuery
+from shared.ids import ConversationId, MessageId, UserId, direct_conversation_id
 from shared.settings import MongoSettings
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.history_commands import ALICE, BOB, DIRECT, GROUP, acknowledge, create_group, done, send
 
 PEOPLE = [UserId(f"u{n}") for n in range(40)]
 EACH = 10  # messages to each of them
-SPACE, CHANNEL = ConversationId("space"), ConversationId("channel")
+SPACE, CHANNEL, LOBBY = ConversationId("space"), ConversationId("channel"), ConversationId("lobby")
 FIRST = MessageId("first")
 
 Plans = Sequence[dict[str, Any]]
@@ -49,7 +50,10 @@ async def store(database: Database[dict[str, Any]], mongo_url: str) -> AsyncIter
             member_ids=(BOB, *PEOPLE),
             parent_id=SPACE,
         )
-        for command in (create_group((ALICE, BOB, *PEOPLE)), space, channel):
+        lobby = CreateConversation(
+            conversation_id=LOBBY, kind=ConversationKind.CHANNEL, creator_id=BOB, member_ids=(BOB,), name="lobby"
+        )
+        for command in (create_group((ALICE, BOB, *PEOPLE)), space, channel, lobby):
             [created] = await opened.create([command], at=START)
             done(created)
         messages = [send(f"c{n}", to=person) for n in range(EACH) for person in (BOB, *PEOPLE)]
@@ -68,7 +72,7 @@ async def store(database: Database[dict[str, Any]], mongo_url: str) -> AsyncIter
 def plans(database: Database[dict[str, Any]]) -> Plans:
     """What MongoDB was asked since the store was filled."""
     own = {"$in": [f"{database.name}.{name}" for name in ("messages", "conversations", "members", "counters")]}
-    return list(database["system.profile"].find({"ns": own, "op": {"$ne": "getmore"}}))
+    return list(database["system.profile"].find({"ns": own, "op": {"$ne": "getmore"}, "command.killCursors": None}))
 
 
 async def test_every_answer_is_read_off_indexes(store: MongoMessageStore, database: Database[dict[str, Any]]) -> None:
@@ -90,6 +94,11 @@ async def test_every_answer_is_read_off_indexes(store: MongoMessageStore, databa
     await history.message_place(BOB, (await store.messages_by_id([place.message_id]))[FIRST].message.number)
     await history.members(GROUP)
     await history.timeline(FIRST)
+    await history.find_messages(MessageSearch(user_id=BOB, text="hi", conversation_id=DIRECT))
+    await history.find_messages(MessageSearch(user_id=BOB, mentions=True))
+    await history.conversation_named(ALICE, "lobby")
+    await history.open_channels(ALICE, limit=3, cursor=None)
+    await history.open_channel(ALICE, CHANNEL)
     asked = plans(database)
     assert {plan["ns"].partition(".")[2] for plan in asked} == {"messages", "conversations", "members"}
     for plan in asked:
@@ -117,6 +126,49 @@ async def test_what_is_read_is_what_is_given(store: MongoMessageStore, database:
     await store.members_after(GROUP, UserId("u1"), 3)
     await store.unread(BOB, {DIRECT: 9})
     assert [plan["docsExamined"] for plan in plans(database)] == [3, 3, 3, 3, 3, 2]
+
+
+async def test_a_search_reads_what_it_looks_through_and_no_more(
+    store: MongoMessageStore, database: Database[dict[str, Any]]
+) -> None:
+    mentioning = [send(f"m{n}", sender=BOB, room=GROUP, mentions=(ALICE,)) for n in range(5)]
+    await store.append(mentioning, at=START, repeated=False)
+    asked_before = len(plans(database))
+    common, absent = Wanted(BOB, text="hi", limit=3), Wanted(BOB, text="absent", limit=3)
+    with_bob = direct_conversation_id(ALICE, PEOPLE[0])
+    await store.found(common, {DIRECT: 0})
+    await store.found(absent, {DIRECT: 4})
+    await store.found(absent, {DIRECT: 4, with_bob: 8})
+    assert len(await store.mentions(Wanted(ALICE, limit=3), {GROUP: 0})) == 3
+    assert await store.mentions(Wanted(PEOPLE[0], limit=3), {GROUP: 0}) == []
+    asked = plans(database)[asked_before:]
+    assert [plan["docsExamined"] for plan in asked] == [3, EACH + 1 - 4, EACH + 1 - 4 + EACH - 8, 3, 0]
+    assert {plan["planSummary"] for plan in asked[3:]} == {"IXSCAN { mentions: 1, created_at: 1 }"}
+
+
+async def test_names_and_open_channels_are_read_off_indexes_of_their_own(
+    store: MongoMessageStore, database: Database[dict[str, Any]]
+) -> None:
+    for n in range(3):
+        open_channel = CreateConversation(
+            conversation_id=ConversationId(f"open-{n}"),
+            kind=ConversationKind.CHANNEL,
+            creator_id=BOB,
+            member_ids=(BOB,),
+            name="lobby",
+        )
+        [created] = await store.create([open_channel], at=START)
+        done(created)
+    asked_before = len(plans(database))
+    oldest = await store.named("lobby", [GROUP, DIRECT])
+    assert oldest is not None
+    assert oldest.id == LOBBY
+    assert [each.id for each in await store.open_channels(LOBBY, 2)] == ["open-0", "open-1"]
+    own, may_join, page = plans(database)[asked_before:]
+    assert own["docsExamined"] <= 4  # those of that name, or the user's own: as MongoDB likes
+    assert (may_join["planSummary"], may_join["docsExamined"]) == ("IXSCAN { name: 1, number: 1 }", 1)
+    assert page["planSummary"].startswith("IXSCAN { parent_id: 1, _id: 1 }")
+    assert page["docsExamined"] == 2
 
 
 async def test_an_answer_takes_a_few_queries(store: MongoMessageStore, database: Database[dict[str, Any]]) -> None:

@@ -7,7 +7,6 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from deploy.local.mongodb import MongoNode
 from deploy.local.processes import free_port
 from history.mongo.store import MongoMessageStore
 from history.sequence import Appended
@@ -32,6 +31,7 @@ from tests.fakes.history_commands import (
     done,
     send,
 )
+from tests.nodes import Mongo
 
 SECOND = timedelta(seconds=1)
 BEFORE = START - SECOND
@@ -319,7 +319,7 @@ async def test_a_database_that_is_away_is_an_outage_within_the_deadline() -> Non
         assert not await away.ping()
 
 
-async def test_what_was_answered_survives_a_crash(new_mongo: Callable[[], MongoNode]) -> None:
+async def test_what_was_answered_survives_a_crash(new_mongo: Callable[[], Mongo]) -> None:
     node = new_mongo()
     node.start()
     async with MongoMessageStore.open(mongo_settings(node.url, "crash", timeout_s=1)) as store:

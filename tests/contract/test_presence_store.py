@@ -1,6 +1,6 @@
 """What every presence store does: the fake one of the tests, and the one on MongoDB."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +10,6 @@ from msgspec.structs import replace as altered
 from pydantic import SecretStr
 from pymongo import MongoClient
 
-from deploy.local.mongodb import MongoNode
 from presence.mongo.store import MongoPresenceStore
 from presence.store import MAX_DEVICES, Changes, Connection, PresenceStore, Sign, Standing
 from shared.commands import SetStatus, Status
@@ -19,9 +18,11 @@ from shared.events import Session, SessionClosed
 from shared.ids import DeviceId, GatewayId, SessionId, UserId
 from shared.presence_api import Presence
 from shared.settings import MongoSettings
+from tests.contract import presence_stores
+from tests.contract.presence_stores import mongo_settings
 from tests.fakes.clock import START
-from tests.fakes.presence_store import FakePresenceStore
 from tests.fakes.sessions import closing, session
+from tests.nodes import Mongo
 
 ALICE, BOB = UserId("alice"), UserId("bob")
 GATEWAY, OTHER = GatewayId("gw-1"), GatewayId("gw-2")
@@ -30,19 +31,7 @@ SECOND = timedelta(seconds=1)
 LATER = START + timedelta(hours=1)
 
 
-def mongo_settings(url: str, database: str = "unused") -> MongoSettings:
-    return MongoSettings(mongo_url=SecretStr(url), mongo_database=database, mongo_timeout_s=5)
-
-
-@pytest.fixture(params=["fake", "mongo"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[PresenceStore]:
-    if request.param == "fake":
-        yield FakePresenceStore()
-        return
-    settings = mongo_settings(request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database"))
-    async with MongoPresenceStore.open(settings) as opened:
-        await opened.create_indexes()
-        yield opened
+store = presence_stores.store
 
 
 def changes(
@@ -272,10 +261,19 @@ async def test_a_device_that_was_signed_out_stays_so_when_it_comes_back(store: P
 async def test_an_unknown_device_is_not_signed_out(store: PresenceStore) -> None:
     await store.apply(changes(session("s1", "alice")), at=START)
     assert await store.sign_out(BOB, DeviceId("phone"), at=START) is False
+    assert await store.devices_of(BOB) == []
     assert await store.signed_out_of(BOB) == {}
 
 
-async def test_the_store_on_mongodb_says_so_when_it_cannot(new_mongo: Callable[[], MongoNode]) -> None:
+async def test_a_device_that_never_connected_can_be_signed_out_where_it_need_not_be_known(store: PresenceStore) -> None:
+    assert await store.sign_out(BOB, DeviceId("web"), at=START, known=False) is True
+    assert await store.sign_out(BOB, DeviceId("web"), at=LATER, known=False) is True
+    assert await store.signed_out_of(BOB) == {DeviceId("web"): LATER}
+    [device] = await store.devices_of(BOB)
+    assert (device.first_seen, device.online, device.info.name) == (START, False, "")
+
+
+async def test_the_store_on_mongodb_says_so_when_it_cannot(new_mongo: Callable[[], Mongo]) -> None:
     away = new_mongo()
     settings = MongoSettings(mongo_url=SecretStr(away.url), mongo_timeout_s=0.2)
     async with MongoPresenceStore.open(settings) as store:

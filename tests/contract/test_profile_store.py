@@ -1,12 +1,10 @@
 """What every profile store does: the fake one of the tests, and the one on MongoDB."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from pymongo import MongoClient
 
 from presence.mongo.store import MongoPresenceStore
@@ -16,28 +14,16 @@ from presence.store import Changes
 from shared.errors import Conflict, NotFound
 from shared.ids import UserId
 from shared.presence_api import Profile, ProfileChange
-from shared.settings import MongoSettings
+from tests.contract import presence_stores
+from tests.contract.presence_stores import mongo_settings
 from tests.fakes.clock import START
-from tests.fakes.presence_store import FakePresenceStore
 from tests.fakes.sessions import session
 
 ALICE, BOB = UserId("alice"), UserId("bob")
 LATER = START + timedelta(hours=1)
 
 
-def mongo_settings(url: str, database: str) -> MongoSettings:
-    return MongoSettings(mongo_url=SecretStr(url), mongo_database=database, mongo_timeout_s=5)
-
-
-@pytest.fixture(params=["fake", "mongo"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    if request.param == "fake":
-        yield FakePresenceStore()
-        return
-    settings = mongo_settings(request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database"))
-    async with MongoPresenceStore.open(settings) as opened:
-        await opened.create_indexes()
-        yield opened
+store = presence_stores.store
 
 
 async def found(store: Store, prefix: str, *, after: UserId | None = None, limit: int = 10) -> list[str]:

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from pydantic import SecretStr
 
-from deploy.local.rabbitmq import RabbitNode
 from shared.broker.rabbit import RabbitBroker
 from shared.broker.topology import Queue, QueueKind, queue_route
 from shared.errors import BrokerUnavailable
 from shared.ids import new_id
 from shared.settings import BrokerSettings
+from tests.nodes import Rabbit
 
 DEADLINE_S = 15.0
 
@@ -48,7 +48,7 @@ async def _expect_outage(call: Awaitable[object]) -> None:
         await call
 
 
-async def test_a_connection_is_waited_for_while_the_broker_starts(new_rabbit: Callable[[], RabbitNode]) -> None:
+async def test_a_connection_is_waited_for_while_the_broker_starts(new_rabbit: Callable[[], Rabbit]) -> None:
     node = new_rabbit()
     node.launch()
     async with RabbitBroker.open(settings(node.url)) as broker:

@@ -57,6 +57,22 @@ async def test_who_takes_a_shard_back_knows_who_has_come_meanwhile(rivals: Rival
     assert (sent.message.version, sent.audience) == (4, (ALICE, BOB, CAROL, EVE))
 
 
+async def test_a_writer_that_did_not_notice_another_knows_who_has_come_meanwhile(rivals: Rivals) -> None:
+    """Its shard was another's, and came back without being opened: a cluster's network was cut, and healed."""
+    one, other = rivals
+    await group(one)
+    await alter(other, add(CAROL))
+    commands = [
+        send("c2", room=GROUP),
+        send("c1", room=GROUP, sender=CAROL),
+        send("c3", room=GROUP, sender=UserId("dave")),
+    ]
+    own, newcomers, strangers = await one.append(commands, at=START, repeated=False)
+    assert (done(own).message.version, done(newcomers).message.version) == (4, 5)
+    assert isinstance(strangers, NotAMember)
+    assert await versions(one) == [1, 2, 3, 4, 5]
+
+
 async def test_a_change_after_anothers_message_comes_after_it(rivals: Rivals) -> None:
     one, other = rivals
     await group(one)

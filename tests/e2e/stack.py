@@ -55,6 +55,27 @@ class Stack:
         os.kill(pid, signal.SIGKILL)
         await self.ready(name)  # a dead process does not answer, so it is the successor that says so
 
+    @asynccontextmanager
+    async def replica(self, service: str) -> AsyncIterator[str]:
+        """Run a further process of a service, and give its name; it crashes at the end, and has no successor."""
+        name = f"{service}-2"
+        _add_program(self, name, service, {f"WARREN_{service.upper()}_ADMIN_PORT": str(free_port())})
+        program = self.programs.pop(name)  # the others are started again
+        async with asyncio.TaskGroup() as group:
+            group.create_task(program.keep(), name=name)
+            try:
+                await self.ready(name)
+                yield name
+            finally:
+                program.stop()
+                if program.pid is not None:
+                    os.kill(program.pid, signal.SIGKILL)
+
+    async def shards_open(self, name: str) -> int:
+        """Ask a process how many shards it consumes."""
+        async with self.admin(name) as admin:
+            return int((await admin.get("/admin/stats")).raise_for_status().json()["shards_open"])
+
     async def ready(self, *names: str) -> None:
         """Wait until these services say that they are ready; all of them where none is named."""
         try:
@@ -72,7 +93,7 @@ class Stack:
     @asynccontextmanager
     async def admin(self, name: str) -> AsyncIterator[httpx.AsyncClient]:
         """Speak to the admin API of a service."""
-        headers = {"Authorization": f"Bearer {DEVELOPMENT_SECRET}"}
+        headers = {"Authorization": f"Bearer {self.environ['WARREN_ADMIN_TOKEN']}"}
         url = f"http://127.0.0.1:{self.admin_ports[name]}"
         async with httpx.AsyncClient(base_url=url, headers=headers) as http:
             yield http

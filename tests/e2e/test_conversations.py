@@ -9,17 +9,16 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from deploy.local.mongodb import MongoNode
-from deploy.local.rabbitmq import RabbitNode
 from tests.e2e.stack import Stack, running
 from tests.e2e.wire import Device, Person, Refused, mint, people
+from tests.nodes import Mongo, Rabbit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def town(
-    rabbit_node: RabbitNode, mongo_node: MongoNode, tmp_path_factory: pytest.TempPathFactory
+    rabbit_node: Rabbit, mongo_node: Mongo, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stack]:
     """Run Warren once for all these tests; each has users of its own."""
     log_dir: Path = tmp_path_factory.mktemp("town")

@@ -4,16 +4,15 @@ import asyncio
 
 from pydantic import SecretStr
 
-from deploy.local.mongodb import MongoNode
-from deploy.local.rabbitmq import RabbitNode
 from shared.broker.rabbit import RabbitBroker
 from shared.broker.topology import COMMANDS, Route
 from shared.settings import BrokerSettings
 from tests.e2e.ledger import accounts
 from tests.e2e.stack import Stack
+from tests.nodes import Mongo, Rabbit
 
 
-async def crash(node: RabbitNode | MongoNode) -> None:
+async def crash(node: Rabbit | Mongo) -> None:
     """End a node without warning and start it again."""
     await asyncio.to_thread(node.kill)
     node.launch()
@@ -36,7 +35,7 @@ async def test_every_service_is_killed_in_turn(stack: Stack) -> None:
         await ledger.fill(burst=30, chaos=chaos)
 
 
-async def test_broker_and_database_crash(stack: Stack, rabbit_node: RabbitNode, mongo_node: MongoNode) -> None:
+async def test_broker_and_database_crash(stack: Stack, rabbit_node: Rabbit, mongo_node: Mongo) -> None:
     async def chaos() -> None:
         for node in (rabbit_node, mongo_node):
             await crash(node)
@@ -65,7 +64,7 @@ async def test_a_poisoned_envelope_becomes_a_dead_letter_and_blocks_nobody(stack
 
 
 async def test_messages_are_accepted_while_the_database_is_away_and_stored_in_order(
-    stack: Stack, mongo_node: MongoNode
+    stack: Stack, mongo_node: Mongo
 ) -> None:
     async def chaos() -> None:
         await asyncio.to_thread(mongo_node.stop)

@@ -25,6 +25,7 @@ GATEWAY = GatewayId("gw-1")
 ENVIRON = {
     "WARREN_MODE": "development",
     "WARREN_PUBLISH_PACE_S": "0",
+    "WARREN_GATEWAY_ARRIVAL_S": "0",  # the clock of the tests stands still
     "WARREN_JWT_SECRET": SECRET,
     "WARREN_ADMIN_TOKEN": "admin",
     "WARREN_INTERNAL_TOKEN": "internal",
@@ -39,8 +40,8 @@ ROUTE = gateway_route(GATEWAY)
 class ReadingSocket(FakeSocket):
     """A client that may stop reading: then the server's sends wait, as they do on a full connection."""
 
-    def __init__(self, app: ASGIApp, query: str) -> None:
-        super().__init__(app, "/v1/ws", query)
+    def __init__(self, app: ASGIApp, query: str, path: str = "/v1/ws") -> None:
+        super().__init__(app, path, query)
         self._reads = asyncio.Event()
         self._reads.set()
         self.left = asyncio.Event()
@@ -89,8 +90,8 @@ class Edge:
         device_id = DeviceId(device) if device else None
         return self.mint.mint(UserId(user), user.title(), device_id, lifetime_s)[0]
 
-    def dial(self, query: str) -> ReadingSocket:
-        socket = ReadingSocket(self.app, query)
+    def dial(self, query: str, *, path: str = "/v1/ws") -> ReadingSocket:
+        socket = ReadingSocket(self.app, query, path)
         self._sockets.append(self._tasks.create_task(socket.run(), name="socket"))
         return socket
 

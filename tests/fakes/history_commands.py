@@ -41,6 +41,7 @@ def send(
     room: ConversationId = DIRECT,
     content: str = "hi",
     message_id: str | None = None,
+    mentions: tuple[UserId, ...] = (),
 ) -> SendMessage:
     """A message to `room`, or to a user in their direct conversation."""
     return SendMessage(
@@ -51,6 +52,7 @@ def send(
         client_id=client_id,
         to=to,
         content=content,
+        mentions=mentions,
     )
 
 

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from history.reading import End, Logged, LoggedMessage, Membership, Record, Step, Tip, Trail
+from history.reading import End, Logged, LoggedMessage, Membership, Record, Step, Tip, Trail, Wanted
 from history.sequence import Head
 from history.store import Reader
-from shared.commands import Stage
+from shared.commands import ConversationKind, JoinRule, Stage
 from shared.errors import StoreUnavailable
 from shared.history_api import Watermark
 from shared.ids import ConversationId, MessageId, UserId
@@ -116,6 +116,25 @@ class FakeLogReader:
         self._check()
         return [each.record for each in self._conversations.values() if each.record.parent_id == space_id]
 
+    async def named(self, name: str, inside: Collection[ConversationId]) -> Record | None:
+        self._check()
+        records = [
+            record
+            for each in self._conversations.values()
+            if (record := each.record).name == name and record.kind is not ConversationKind.SPACE
+        ]
+        here = [each for each in records if each.id in inside]
+        may_join = [
+            each for each in records if each.join is JoinRule.OPEN and (not each.parent_id or each.parent_id in inside)
+        ]
+        return next(iter(sorted(here or may_join, key=lambda each: each.number)), None)
+
+    async def open_channels(self, after: ConversationId | None, limit: int) -> list[Record]:
+        self._check()
+        records = (each.record for each in self._conversations.values() if each.record.id > (after or ""))
+        found = [each for each in records if _is_open_channel(each)]
+        return sorted(found, key=lambda each: each.id)[:limit]
+
     async def tips(self, conversation_ids: Collection[ConversationId]) -> dict[ConversationId, Tip]:
         self._check()
         return {
@@ -178,7 +197,37 @@ class FakeLogReader:
             )
         )
 
+    async def found(self, wanted: Wanted, after: Mapping[ConversationId, int]) -> list[LoggedMessage]:
+        self._check()
+        found = [
+            logged
+            for each in self._known(after)
+            for logged in each.messages
+            if logged.message.seq > after[each.record.id] and _matches(logged, wanted)
+        ]
+        return sorted(found, key=lambda each: (each.at, each.message.seq), reverse=True)[: wanted.limit]
+
+    async def mentions(self, wanted: Wanted, after: Mapping[ConversationId, int]) -> list[LoggedMessage]:
+        return await self.found(replace(wanted, mentioned=True), after)
+
+
+def _is_open_channel(record: Record) -> bool:
+    return record.kind is ConversationKind.CHANNEL and record.join is JoinRule.OPEN and record.parent_id is None
+
+
+def _matches(logged: LoggedMessage, wanted: Wanted) -> bool:
+    message = logged.message
+    return (
+        _is_there(logged, wanted.user_id)
+        and (wanted.text is None or wanted.text.lower() in message.content.lower())
+        and (not wanted.mentioned or wanted.user_id in message.mentions)
+        and (wanted.before is None or message.created_at < wanted.before)
+    )
+
+
+def _is_there(logged: LoggedMessage, user_id: UserId) -> bool:
+    return logged.message.deleted_at is None and all(hidden.user_id != user_id for hidden in logged.hidings)
+
 
 def _counts(logged: LoggedMessage, user_id: UserId) -> bool:
-    gone = any(hidden.user_id == user_id for hidden in logged.hidings)
-    return logged.message.sender_id != user_id and logged.message.deleted_at is None and not gone
+    return logged.message.sender_id != user_id and _is_there(logged, user_id)

@@ -17,10 +17,11 @@ PATIENCE_S = 5.0
 
 
 class Told(NamedTuple):
-    """One event, or one comment (both None)."""
+    """One event, or one comment (all None)."""
 
     id: str | None
     frame: dict[str, Any] | None
+    name: str | None = None
 
 
 class Listener:
@@ -31,10 +32,18 @@ class Listener:
         self.headers = response.headers
         self._lines = response.aiter_lines()
         self.last_id: str | None = None
+        self.named: list[tuple[str, dict[str, Any]]] = []  # the events with a name that have come, with their data
 
     async def told(self) -> Told:
-        """Give the next event or comment. Raises: StopAsyncIteration at the stream's end."""
-        id_, data = None, None
+        """Give the next event without a name, or comment. Raises: StopAsyncIteration at the stream's end."""
+        while (told := await self.any()).name is not None:
+            assert told.frame is not None
+            self.named.append((told.name, told.frame))
+        return told
+
+    async def any(self) -> Told:
+        """Give the next event or comment, as it comes. Raises likewise."""
+        id_, data, name = None, None, None
         async with asyncio.timeout(PATIENCE_S):
             while line := await anext(self._lines):
                 field, _, value = line.partition(":")
@@ -42,7 +51,9 @@ class Listener:
                     id_ = self.last_id = value.strip()
                 elif field == "data":
                     data = json.loads(value)
-        return Told(id_, data)
+                elif field == "event":
+                    name = value.strip()
+        return Told(id_, data, name)
 
     async def next(self, type_: str) -> dict[str, Any]:
         """Give the data of the next event, which must be of this type."""

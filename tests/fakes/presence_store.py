@@ -9,8 +9,8 @@ from shared.commands import SetStatus
 from shared.errors import StoreUnavailable
 from shared.events import DeviceInfo, Session, SessionClosed
 from shared.ids import DeviceId, GatewayId, SessionId, UserId
-from shared.presence_api import Device, Presence
-from tests.fakes.profile_store import FakeProfileStore
+from shared.presence_api import Device, DevicePosition, Here, Presence, Profile
+from tests.fakes.presence_accounts import FakeAccountStore
 
 
 @dataclass
@@ -36,8 +36,11 @@ class _Seen:
     signed_out_at: datetime | None = None
 
 
-class FakePresenceStore(FakeProfileStore):
-    """`PresenceStore`, and `ProfileStore` beside it; `writes` counts those of batches and of what was settled."""
+class FakePresenceStore(FakeAccountStore):
+    """`PresenceStore`, and the stores of profiles and accounts beside it.
+
+    `writes` counts those of batches and of what was settled.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,6 +51,7 @@ class FakePresenceStore(FakeProfileStore):
         self._standings: dict[UserId, Standing] = {}
         self._chosen_at: dict[UserId, datetime] = {}
         self._devices: dict[tuple[UserId, DeviceId], _Seen] = {}
+        self._positions: dict[DeviceKey, DevicePosition] = {}
 
     async def apply(self, changes: Changes, *, at: datetime) -> None:
         self._check()
@@ -129,6 +133,51 @@ class FakePresenceStore(FakeProfileStore):
         online = sorted(user_id for user_id, standing in self._standings.items() if standing.devices)
         return [self._standings[user_id] for user_id in online if user_id > (after or "")][:limit]
 
+    async def here(self, *, limit: int) -> Sequence[Here]:
+        self._check()
+        last: dict[UserId, Session] = {}
+        open_ = (connection.session for connection in self._connections.values() if connection.gone_at is None)
+        for session in sorted(open_, key=lambda session: session.opened_at):
+            last.pop(session.user_id, None)
+            last[session.user_id] = session
+        return [
+            Here(
+                user_id=user_id,
+                name=self.users[user_id].name,
+                device=DeviceInfo(id=session.device.id, ephemeral=True) if session.device.ephemeral else session.device,
+                status=self._standing(user_id).told.status,
+                since=session.opened_at,
+            )
+            for user_id, session in reversed(last.items())
+            if self._standing(user_id).told.status != "offline"
+        ][:limit]
+
+    async def position(self, user_id: UserId, device_id: DeviceId) -> str | None:
+        self._check()
+        kept = self._positions.get((user_id, device_id))
+        return None if kept is None else kept.since
+
+    async def keep_positions(self, positions: Sequence[DevicePosition]) -> None:
+        self._check()
+        for each in positions:
+            key = (each.user_id, each.device_id)
+            if key not in self._positions or self._positions[key].at <= each.at:
+                self._positions[key] = each
+
+    async def erase(self, user_id: UserId, *, at: datetime) -> Collection[DeviceId]:
+        self._check()
+        self._accounts.pop(user_id, None)
+        self._named.discard(user_id)
+        if user_id in self.users:
+            self.users[user_id] = Profile(user_id=user_id, name=user_id, created_at=self.users[user_id].created_at)
+            self._standings[user_id] = replace(self._standing(user_id), text="")
+        self._positions = {key: kept for key, kept in self._positions.items() if key[0] != user_id}
+        devices = [device_id for owner_id, device_id in self._devices if owner_id == user_id]
+        for device_id in devices:
+            await self.sign_out(user_id, device_id, at=at)
+            self._devices[user_id, device_id].info = DeviceInfo(id=device_id)
+        return devices
+
     async def devices_of(self, user_id: UserId) -> Sequence[Device]:
         self._check()
         connected = {
@@ -149,8 +198,10 @@ class FakePresenceStore(FakeProfileStore):
         ]
         return sorted(devices, key=lambda device: device.last_seen, reverse=True)[:MAX_DEVICES]
 
-    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime) -> bool:
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, at: datetime, known: bool = True) -> bool:
         self._check()
+        if not known:
+            self._devices.setdefault((user_id, device_id), _Seen(DeviceInfo(id=device_id), at, at))
         device = self._devices.get((user_id, device_id))
         if device is not None:
             device.signed_out_at = max(at, device.signed_out_at or at)

@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from shared.errors import Conflict, Invalid, NotAMember, NotFound, StoreUnavailable, Unavailable
+from shared.events import Message
 from shared.history_api import (
     Conversation,
     ConversationPage,
@@ -15,13 +16,25 @@ from shared.history_api import (
     MemberPage,
     MessagePage,
     MessagePlace,
+    MessageSearch,
     Receipt,
     SyncAnswer,
     SyncQuery,
 )
 from shared.ids import ConversationId, DeviceId, MessageId, UserId
 from shared.position import Position
-from shared.presence_api import Account, Device, Presence, Profile, ProfileChange, ProfilePage
+from shared.presence_api import (
+    Account,
+    Device,
+    DevicePosition,
+    Here,
+    Login,
+    Presence,
+    Profile,
+    ProfileChange,
+    ProfilePage,
+    Registration,
+)
 from tests.fakes.clock import START
 
 K = TypeVar("K")
@@ -50,7 +63,12 @@ class FakeHistory:
         self.members_of: dict[ConversationId, tuple[Member, ...]] = {}
         self.channels_of: dict[ConversationId, tuple[Conversation, ...]] = {}
         self.lists: dict[ConversationId, MemberList] = {}
+        self.names: dict[str, ConversationId] = {}
+        self.open: dict[ConversationId, Conversation] = {}  # whoever asks may join these
+        self.findings: tuple[Message, ...] = ()
+        self.searches: list[MessageSearch] = []
         self.closed: set[ConversationId] = set()  # nobody who asks is in these
+        self.asked_messages: list[tuple[ConversationId, int | None, int | None]] = []  # before, after
 
     async def _ready(self) -> None:
         await self.gate.wait()
@@ -89,6 +107,7 @@ class FakeHistory:
     async def messages(
         self, user_id: UserId, conversation_id: ConversationId, *, before: int | None, after: int | None, limit: int
     ) -> MessagePage:
+        self.asked_messages.append((conversation_id, before, after))
         await self._let_in(conversation_id)
         return self.page
 
@@ -122,6 +141,26 @@ class FakeHistory:
         await self._ready()
         return _known(self.places, message)
 
+    async def find_messages(self, search: MessageSearch) -> tuple[Message, ...]:
+        self.searches.append(search)
+        await self._ready()
+        if search.conversation_id is not None:
+            await self._let_in(search.conversation_id)
+        return self.findings[: search.limit]
+
+    async def conversation_named(self, user_id: UserId, name: str) -> ConversationId:
+        await self._ready()
+        return _known(self.names, name)
+
+    async def open_channels(self, user_id: UserId, *, limit: int, cursor: str | None) -> ConversationPage:
+        await self._ready()
+        _check(cursor)
+        return ConversationPage(conversations=tuple(self.open.values())[:limit], next_cursor=None)
+
+    async def open_channel(self, user_id: UserId, conversation_id: ConversationId) -> Conversation:
+        await self._ready()
+        return _known(self.open, conversation_id)
+
     async def members(self, conversation_id: ConversationId) -> MemberList:
         await self._ready()
         return _known(self.lists, conversation_id)
@@ -142,6 +181,9 @@ class FakePresence:
         self.asked_presence: list[tuple[UserId, ...]] = []
         self.signed_out: list[tuple[UserId, DeviceId]] = []
         self.changes: list[tuple[UserId, ProfileChange]] = []
+        self.there: tuple[Here, ...] = ()
+        self.positions: dict[tuple[UserId, DeviceId], DevicePosition] = {}
+        self.logins: dict[UserId, Login] = {}
 
     async def _ready(self) -> None:
         await self.gate.wait()
@@ -186,11 +228,44 @@ class FakePresence:
         await self._ready()
         return self.devices_of.get(user_id, ())
 
-    async def sign_out(self, user_id: UserId, device_id: DeviceId) -> None:
+    async def sign_out(self, user_id: UserId, device_id: DeviceId, *, known: bool = True) -> None:
         await self._ready()
-        if all(device.info.id != device_id for device in self.devices_of.get(user_id, ())):
+        if known and all(device.info.id != device_id for device in self.devices_of.get(user_id, ())):
             raise NotFound("There is no such device.")
         self.signed_out.append((user_id, device_id))
+
+    async def online(self, *, limit: int) -> tuple[Here, ...]:
+        await self._ready()
+        return self.there[:limit]
+
+    async def position(self, user_id: UserId, device_id: DeviceId) -> str | None:
+        await self._ready()
+        kept = self.positions.get((user_id, device_id))
+        return None if kept is None else kept.since
+
+    async def keep_positions(self, positions: Sequence[DevicePosition]) -> None:
+        await self._ready()
+        self.positions |= {(each.user_id, each.device_id): each for each in positions}
+
+    async def register(self, registration: Registration) -> Login:
+        await self._ready()
+        for field in ("username", "email"):
+            if getattr(registration, field).lower() in {getattr(each, field).lower() for each in self.logins.values()}:
+                raise Conflict(f"The {field} is taken.", field=field)
+        user_id = UserId(str(len(self.logins) + 1))
+        given = msgspec.structs.asdict(registration)
+        login = self.logins[user_id] = Login(user_id=user_id, created_at=START, **given)
+        return login
+
+    async def login(self, name: str) -> Login | None:
+        await self._ready()
+        return next(
+            (each for each in self.logins.values() if name.lower() in (each.username.lower(), each.email.lower())), None
+        )
+
+    async def login_of(self, user_id: UserId) -> Login | None:
+        await self._ready()
+        return self.logins.get(user_id)
 
 
 def _check(cursor: str | None) -> None:

@@ -29,9 +29,10 @@ class Pipe:
 
 
 async def heard(connection: FakeConnection, *kinds: str) -> dict[str, Any]:
-    """Take the next frame of these kinds; subscriptions before it are answered."""
+    """Take the next frame of these kinds; subscriptions before it are answered, acknowledgements come when they may."""
     while True:
-        frame = await connection.receive("subscribe", *kinds)
+        frame = await connection.receive("subscribe", "ack", *kinds)
         if frame["type"] in kinds:
             return frame
-        await connection.reply(frame, presence=[])
+        if frame["type"] == "subscribe":
+            await connection.reply(frame, presence=[])

@@ -124,6 +124,12 @@ class FakeSocket:
                 self._seen.append(msgspec.json.decode(message["text"]))
         return list(self._seen)
 
+    def taken(self) -> list[Frame]:
+        """Take all that has arrived."""
+        frames = self.unread_frames()
+        self._seen.clear()
+        return frames
+
     def hang_up(self) -> None:
         """Go away as a lost network does."""
         self._to_server.put_nowait({"type": "websocket.disconnect", "code": 1006})

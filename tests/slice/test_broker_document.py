@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from deploy.api_documents import asyncapi
 from shared.broker.memory import MemoryBroker
-from shared.broker.topology import COMMANDS, EVENTS, GATEWAYS, PRESENCE, RECEIPTS, SESSIONS, SIGNALS, Route
+from shared.broker.topology import COMMANDS, EVENTS, GATEWAYS, PRESENCE, RECEIPTS, REPLICAS, SESSIONS, SIGNALS, Route
 from tests.slice.warren import Warren, running
 
 Published = defaultdict[str, list[bytes]]  # exchange → bodies
@@ -52,7 +52,8 @@ async def test_every_message_of_the_broker_is_as_documented(published: Published
     async with running() as warren:
         await people_do_all_sorts_of_things(warren)
     document = asyncapi.render()
-    used = {exchange.name for exchange in (COMMANDS, EVENTS, GATEWAYS, PRESENCE, RECEIPTS, SESSIONS, SIGNALS)}
+    exchanges = (COMMANDS, EVENTS, GATEWAYS, PRESENCE, RECEIPTS, REPLICAS, SESSIONS, SIGNALS)
+    used = {exchange.name for exchange in exchanges}
     assert published.keys() == used
     for exchange, bodies in published.items():
         payload = document["components"]["messages"][f"{exchange}.batch"]["payload"]

@@ -1,4 +1,4 @@
-"""The whole system in one loop as a `World` for schedules: two gateways with small outboxes, and faults by name."""
+"""The whole system in one loop as a `World` for schedules: two of each that can be two, and faults by name."""
 
 import asyncio
 import itertools
@@ -22,6 +22,7 @@ from tests.slice.sockets import FakeSocket
 from tests.slice.warren import Warren
 
 GATEWAYS = ("gw-1", "gw-2")
+REPLICAS = ("", "-2")  # of history and delivery: they share the shards
 SMALL = {
     "WARREN_GATEWAY_MAX_OUTBOX_FRAMES": "256",
     "WARREN_GATEWAY_MAX_HELD": "16",
@@ -129,7 +130,7 @@ class Town:
         self._warren = warren
         self._tasks = tasks
         self._lost: set[str] = set()
-        self._dead: set[str] = set()
+        self._dead: set[tuple[str, str]] = set()
 
     def app(self, via: int) -> ASGIApp:
         public = self._warren.processes[GATEWAYS[via]].service.public
@@ -170,7 +171,7 @@ class Town:
             case "gateway":
                 await self._lose(GATEWAYS[pick % 2])
             case "delivery" | "history":
-                await self._kill(what)
+                await self._end(what, REPLICAS[pick % 2], drains=pick // 2 % 2 == 1)
             case "store":
                 self._warren.messages.fail(pick % 3)
             case "lose" | "late" | "repeat":
@@ -186,12 +187,17 @@ class Town:
             self._warren.processes[name].lose_connection()
         self._lost ^= {name}
 
-    async def _kill(self, name: str) -> None:
-        if name in self._dead:
-            getattr(self._warren, f"start_{name}")()
+    async def _end(self, service: str, replica: str, *, drains: bool) -> None:
+        """Kill a process, or let it finish what it has in hand; or start its successor."""
+        name = service + replica
+        if (service, replica) in self._dead:
+            getattr(self._warren, f"start_{service}")(name)
         else:
-            await self._warren.processes[name].kill()
-        self._dead ^= {name}
+            process = self._warren.processes[name]
+            if drains:
+                await process.drain()
+            await process.kill()
+        self._dead ^= {(service, replica)}
 
     async def rest(self) -> None:
         await settle()
@@ -202,8 +208,8 @@ class Town:
     async def heal(self) -> None:
         for name in tuple(self._lost):
             await self._lose(name)
-        for name in tuple(self._dead):
-            await self._kill(name)
+        for service, replica in tuple(self._dead):
+            await self._end(service, replica, drains=False)
         self._warren.messages.fail(0)
         await self._make_up()
         await self.passes(12)  # until the last backoff has ended
@@ -246,6 +252,8 @@ async def town() -> AsyncIterator[Town]:
         warren = TownWarren(tasks)
         await warren.start()
         warren.start_gateway(GATEWAYS[1])
+        warren.start_history("history" + REPLICAS[1])
+        warren.start_delivery("delivery" + REPLICAS[1])
         await settle()
         yield Town(warren, tasks)
         for process in warren.processes.values():

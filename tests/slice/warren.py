@@ -2,10 +2,11 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 
 import delivery.wiring
 import gateway.wiring
@@ -31,8 +32,10 @@ from tests.slice.sockets import FakeSocket, Frame
 
 SECRET = "a-secret-of-the-slice-tests-32-bytes-long"
 ENVIRON = {
+    "WARREN_GATEWAY_WIRES": "none",  # a test names those that it needs: each has routes, which take time to make
     "WARREN_MODE": "development",
     "WARREN_PUBLISH_PACE_S": "0",
+    "WARREN_GATEWAY_ARRIVAL_S": "0",  # the clock of the tests stands still
     "WARREN_JWT_SECRET": SECRET,
     "WARREN_ADMIN_TOKEN": "admin",
     "WARREN_INTERNAL_TOKEN": "internal",
@@ -84,7 +87,8 @@ class Process:
 class Warren:
     """The whole system; `connect` gives a client's end of a socket."""
 
-    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = environ or {}
         self.clock = FakeClock()
         self.topology = Topology(shards=int(ENVIRON["WARREN_SHARDS"]))
         self.server = MemoryBroker(self.clock)
@@ -107,14 +111,14 @@ class Warren:
         self.start_gateway("gw-1")
         await settle()
 
-    def start_history(self) -> None:
+    def start_history(self, name: str = "history") -> None:
         broker = self.server.connect()
         service = history.wiring.build(
             HistorySettings.from_env(ENVIRON), broker=broker, store=self.messages, clock=self.clock, new_id=self.new_id
         )
-        self._start("history", service, broker)
+        self._start(name, service, broker)
 
-    def start_delivery(self) -> None:
+    def start_delivery(self, name: str = "delivery") -> None:
         broker = self.server.connect()
         service = delivery.wiring.build(
             DeliverySettings.from_env(ENVIRON),
@@ -123,7 +127,7 @@ class Warren:
             clock=self.clock,
             new_id=self.new_id,
         )
-        self._start("delivery", service, broker)
+        self._start(name, service, broker)
 
     def start_presence(self) -> None:
         broker = self.server.connect()
@@ -137,7 +141,7 @@ class Warren:
         self._start("presence", service, broker)
 
     def gateway_environ(self, name: str) -> dict[str, str]:
-        return {**ENVIRON, "WARREN_GATEWAY_ID": name, "WARREN_GATEWAY_DEV_TOKENS": "true"}
+        return {**ENVIRON, "WARREN_GATEWAY_ID": name, "WARREN_GATEWAY_DEV_TOKENS": "true", **self._environ}
 
     def start_gateway(self, name: str) -> None:
         broker = self.server.connect()
@@ -162,11 +166,15 @@ class Warren:
         token, _ = self._mint.mint(UserId(user), user.title(), DeviceId(f"{user}-phone"), lifetime_s)
         return token
 
-    def dial(self, query: str, *, via: str = "gw-1") -> FakeSocket:
-        """Open a socket and say nothing yet."""
+    def app(self, via: str = "gw-1") -> ASGIApp:
+        """Give a gateway's public app."""
         public = self.processes[via].service.public
         assert public is not None
-        socket = FakeSocket(public.app, "/v1/ws", query)
+        return public.app
+
+    def dial(self, query: str, *, via: str = "gw-1", path: str = "/v1/ws") -> FakeSocket:
+        """Open a socket and say nothing yet."""
+        socket = FakeSocket(self.app(via), path, query)
         self._tasks.create_task(socket.run(), name="socket")
         return socket
 
@@ -194,10 +202,10 @@ class Warren:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Warren]:
-    """Run the system for the length of the context; a service that crashes fails it."""
+async def running(**settings: str) -> AsyncIterator[Warren]:
+    """Run the system, its gateways with these further settings; a service that crashes fails it."""
     async with asyncio.TaskGroup() as tasks:
-        warren = Warren(tasks)
+        warren = Warren(tasks, {f"WARREN_GATEWAY_{name.upper()}": value for name, value in settings.items()})
         await warren.start()
         yield warren
         for process in warren.processes.values():

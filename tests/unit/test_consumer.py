@@ -71,6 +71,13 @@ async def running(consumer: Consumer) -> AsyncIterator[None]:
         await consumer.stop()
 
 
+@asynccontextmanager
+async def running_with_queue(stage: Stage) -> AsyncIterator[None]:
+    await stage.broker.declare(TOPOLOGY)
+    async with running(stage.consumer):
+        yield
+
+
 async def test_deliveries_that_wait_already_are_handled_as_one_batch() -> None:
     stage = Stage()
     await stage.put(["1", "2"], ["3"], ["4"])
@@ -178,3 +185,64 @@ async def test_a_bug_outside_the_handlers_ends_the_consumer() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await stage.consumer.run()
     assert caught.group_contains(ZeroDivisionError)
+
+
+async def test_a_queue_that_is_given_up_is_left_to_others_and_opened_anew_when_it_is_taken() -> None:
+    opened: list[int] = []
+
+    async def on_open() -> None:
+        opened.append(len(stage.batches))
+
+    stage = Stage(on_open=on_open)
+    async with running_with_queue(stage):
+        stage.consumer.give_up()
+        await settle()
+        await stage.put(["1"])
+        await settle()
+        assert not stage.consumer.is_open
+        assert await stage.broker.depth(QUEUE) == 1
+        stage.consumer.take()
+        await stage.broker.idle()
+        assert stage.consumer.is_open
+    assert stage.batches == [["1"]]
+    assert opened == [0, 0]
+
+
+async def test_a_queue_that_is_given_up_is_left_after_the_batch_in_hand() -> None:
+    stage = Stage(prefetch=1)
+    await stage.put(["1"], ["2"])
+    stage.going.clear()
+    async with running(stage.consumer):
+        stage.consumer.give_up()
+        await settle()
+        assert stage.consumer.is_open
+        stage.going.set()
+        await settle()
+        assert not stage.consumer.is_open
+        assert await stage.broker.depth(QUEUE) == 1
+    assert stage.batches == [["1"]]
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_a_queue_that_is_taken_back_at_once_loses_and_doubles_nothing(*, busy: bool) -> None:
+    stage = Stage(prefetch=1)
+    async with running_with_queue(stage):
+        if busy:
+            stage.going.clear()
+        await stage.put(["1"], ["2"])
+        await settle()
+        for _ in range(3):
+            stage.consumer.give_up()
+            stage.consumer.take()
+        stage.going.set()
+        await stage.broker.idle()
+    assert stage.batches == [["1"], ["2"]]
+
+
+async def test_a_consumer_without_its_queue_stops_at_once() -> None:
+    stage = Stage()
+    async with running_with_queue(stage):
+        stage.consumer.give_up()
+        await settle()
+    stage.consumer.take()
+    assert not stage.consumer.is_open

@@ -168,6 +168,21 @@ async def test_presence_is_asked_once_a_minute() -> None:
     assert len(presence.asked_accounts) == 2
 
 
+async def test_presence_is_told_at_once_of_another_name() -> None:
+    known, presence, _ = accounts()
+    for name, called in (("bob", "bob"), ("Bob", "Bob"), ("Bob", "Bob"), ("bob", "Bob"), ("Rob", "Rob")):
+        assert (await known.admit(identity(name=name), None)).name == called
+    assert presence.asked_accounts == [("bob", None), ("bob", "Bob"), ("bob", "Rob")]
+
+
+async def test_a_name_that_does_not_count_is_told_once() -> None:
+    known, presence, _ = accounts()
+    presence.accounts = {BOB: Account(user_id=BOB, name="Robert")}
+    for _ in range(3):
+        assert (await known.admit(identity(name="Bob"), None)).name == "Robert"
+    assert presence.asked_accounts == [("bob", "Bob")]
+
+
 async def test_a_token_without_a_name_tells_none() -> None:
     known, presence, _ = accounts()
     await known.admit(identity(name=BOB), None)

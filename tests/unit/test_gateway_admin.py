@@ -80,3 +80,46 @@ def test_tokens_are_minted_in_development_only() -> None:
 def test_a_gateway_without_an_id_has_one_of_its_own() -> None:
     settings = GatewaySettings.from_env({**ENVIRON, "WARREN_GATEWAY_ID": ""})
     assert settings.gateway_id("0193-aaaaaaaaaaaa") != settings.gateway_id("0193-bbbbbbbbbbbb")
+
+
+async def test_what_operators_tell_reaches_all_devices_of_those_users_alone() -> None:
+    async with gateway() as edge, admin(edge) as http:
+        phone, laptop, alice = (
+            await edge.connect(device="phone"),
+            await edge.connect(device="laptop"),
+            await edge.connect("alice"),
+        )
+        wish = {"user_ids": ["bob", "nobody", "bob"], "title": "Maintenance", "body": "At noon.", "data": {"url": "/x"}}
+        answer = await http.post("/admin/notifications", json=wish)
+        assert answer.status_code == 202
+        for device in (phone, laptop):
+            told = await device.next("notification")
+            assert told.pop("created_at")
+            assert told == {
+                "id": answer.json()["id"],
+                "title": "Maintenance",
+                "body": "At noon.",
+                "data": {"url": "/x"},
+            }
+        await settle()
+        assert (alice.unread("notification"), phone.unread("notification")) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("wish", "status"),
+    [
+        ({}, 422),
+        ({"user_ids": [], "title": "x"}, 422),
+        ({"user_ids": ["bob"]}, 422),
+        ({"user_ids": ["bob"], "title": ""}, 422),
+        ({"user_ids": ["bo b"], "title": "x"}, 422),
+        ({"user_ids": ["bob"], "title": "x", "data": []}, 422),
+        ({"user_ids": ["bob"], "title": "x", "data": {"x": "y" * 5000}}, 413),
+    ],
+)
+async def test_a_notification_that_makes_no_sense_is_refused(wish: dict[str, object], status: int) -> None:
+    async with gateway() as edge, admin(edge) as http:
+        bob = await edge.connect()
+        assert (await http.post("/admin/notifications", json=wish)).status_code == status
+        await settle()
+        assert bob.unread("notification") == []

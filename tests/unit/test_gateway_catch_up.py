@@ -66,6 +66,17 @@ async def test_only_a_client_that_reads_too_slowly_may_be_told_to_fetch_by_itsel
         assert not edge.history.asked[-1].oldest_first
 
 
+async def test_what_was_said_before_a_user_came_is_asked_for_where_clients_are_pushed_it() -> None:
+    async with gateway() as edge:
+        native, huddle = edge.dial(f"token={edge.token('ann')}"), edge.dial(f"token={edge.token()}", path="/ws")
+        await native.next("welcome")
+        await settle()
+        opened = [event.session.id for event in await edge.announced() if isinstance(event, SessionOpened)]
+        await edge.tell(SessionsRouted(replica_id="r", session_ids=tuple(opened)))
+        assert {query.user_id: query.past for query in edge.history.asked} == {"ann": True, "bob": False}
+        huddle.hang_up()
+
+
 async def test_history_that_cannot_fill_a_gap_yet_is_asked_again_later_and_not_at_once() -> None:
     async with gateway() as edge:
         bob = await edge.connect()

@@ -5,7 +5,7 @@ import pytest
 from gateway.limits import RateLimiter
 from gateway.outbox import Outbox
 from gateway.settings import GatewaySettings
-from gateway.typing_signals import EXPIRES_S, TypingSignals
+from gateway.typing_signals import TypingSignals
 from shared.broker.topology import SIGNALS_ROUTE
 from shared.commands import SetTyping
 from shared.errors import RateLimited
@@ -91,6 +91,9 @@ async def test_a_closed_outbox_gives_what_waits_and_the_last_words_and_then_noth
     assert await outbox.take() == []
 
 
+EXPIRES_S = 5.0
+
+
 class Keyboard:
     """Alice's typing, and what is relayed of it."""
 
@@ -101,7 +104,7 @@ class Keyboard:
 
     def types(self, *, active: bool = True) -> None:
         command = SetTyping(conversation_id=ROOM, user_id=ALICE, name="Alice", active=active)
-        self.signals.set(SessionId("s1"), command)
+        self.signals.set(SessionId("s1"), command, expires_s=EXPIRES_S)
 
     def relayed(self) -> list[bool]:
         assert {route for route, _ in self.publisher.posted} <= {SIGNALS_ROUTE}

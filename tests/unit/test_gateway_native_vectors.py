@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -32,6 +30,7 @@ from shared.events import (
     ConversationCreated,
     MessageFailed,
     MessageStored,
+    Notified,
     ReceiptAdvanced,
     Stored,
     TypingChanged,
@@ -53,12 +52,14 @@ from tests.fakes.messages import (
     reacted,
     stored,
 )
+from tests.fakes.vectors import told, vectors_of
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "native"
+read = vectors_of("native")
 STORED = Stored(
     message_id=MessageId("m1"), conversation_id=ROOM, client_id="c1", seq=7, version=9, number=71, created_at=START
 )
 WATERMARK = Watermark(user_id=BOB, delivered_seq=2, delivered_at=START, read_seq=1, read_at=START)
+NOTE = msgspec.Raw(b'{"url":"/x"}')
 EVENTS: dict[str, Pushed] = {
     "message": stored(1),
     "message_with_everything": MessageStored(
@@ -95,6 +96,14 @@ EVENTS: dict[str, Pushed] = {
     "presence": Presence(user_id=BOB, status="dnd", last_seen=START, devices=2, text="in a meeting"),
     "presence_of_nobody": Presence(user_id=BOB, status="offline"),
     "typing": TypingChanged(conversation_id=ROOM, user_id=BOB, name="Bob", active=False),
+    "notification": Notified(
+        id=MessageId("n1"),
+        user_ids=(BOB,),
+        title="Maintenance",
+        body="At noon.",
+        data=msgspec.Raw(b'{"url":"/x"}'),
+        at=START,
+    ),
     "lagged": Lagged(conversation_id=ROOM, from_seq=3, before=9),
 }
 WELCOME = Welcome(
@@ -134,25 +143,8 @@ ANSWERS: dict[str, Answer] = {
 def dialect(*, opened: bool = True) -> NativeDialect:
     native = NativeDialect(new_id=lambda: "new-id", now=lambda: START, max_frame_bytes=64 * 1024)
     if opened:
-        native.opened(Caller(ALICE, "Alice"))
+        native.opened(Caller(ALICE, "Alice", DeviceId("phone")))
     return native
-
-
-def read(name: str) -> dict[str, Any]:
-    vectors: dict[str, Any] = json.loads((VECTORS / f"{name}.json").read_text())
-    return vectors
-
-
-def told(frame: str, native: NativeDialect) -> object:
-    """What the dialect makes of a frame, as plain JSON."""
-    try:
-        [made] = native.receive(frame)
-    except BadFrame as bad:
-        return {"code": bad.error.code, "path": bad.error.details.get("path"), "id": bad.reply_to}
-    if isinstance(made, Reply):
-        return {"reply": [json.loads(reply) for reply in made.frames]}
-    plain = msgspec.json.decode(msgspec.json.encode(made.wish))
-    return {"wish": type(made.wish).__name__, "id": made.reply_to, **plain}
 
 
 @pytest.mark.parametrize("name", read("receive"))

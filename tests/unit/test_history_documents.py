@@ -103,7 +103,7 @@ def test_a_change_takes_off_what_is_empty() -> None:
 
 
 def test_a_place_survives_bson() -> None:
-    left = Membership(Watermark(user_id=ALICE), AT, Role.ADMIN, 3, 8, left_version=9, left_seq=4, left_at=AT)
+    left = Membership(Watermark(user_id=ALICE), AT, Role.ADMIN, 3, 8, 9, left_version=10, left_seq=4, left_at=AT)
     assert membership_of(through_bson(member_document(ROOM, left))) == left
 
 

@@ -11,8 +11,9 @@ from history.admin import conversations_router
 from history.api import queries_router
 from history.queries import StoredHistory
 from shared.clock import rfc3339
+from shared.commands import ConversationKind, CreateConversation
 from shared.errors import Invalid, NotAMember, NotFound, Unavailable, WarrenError
-from shared.history_api import SyncQuery
+from shared.history_api import MessageSearch, SyncQuery
 from shared.history_http import HttpHistory
 from shared.http import bearer_guard, install_error_handlers
 from shared.ids import ConversationId
@@ -21,6 +22,13 @@ from tests.fakes.history_commands import ALICE, BOB, DIRECT, EVE, GROUP, acknowl
 from tests.fakes.history_store import FakeMessageStore
 
 TOKEN = SecretStr("internal")
+OPEN = CreateConversation(
+    conversation_id=ConversationId("lobby"),
+    kind=ConversationKind.CHANNEL,
+    creator_id=ALICE,
+    member_ids=(ALICE,),
+    name="lobby",
+)
 
 
 class Asked:
@@ -78,6 +86,15 @@ async def test_every_query_answers_the_same(asked: Asked) -> None:
     assert [(each.user_id, each.read, each.read_at) for each in receipts] == [(BOB, True, START)]
     number = (await direct.conversation(ALICE, GROUP)).number
     assert await remote.conversation_numbered(ALICE, number) == GROUP
+    search = MessageSearch(user_id=BOB, text="👍", limit=2)
+    assert len(await remote.find_messages(search)) == 2
+    assert await remote.find_messages(search) == await direct.find_messages(search)
+    await asked.store.create([OPEN], at=START)
+    assert await remote.conversation_named(EVE, "lobby") == OPEN.conversation_id
+    assert await remote.open_channel(EVE, OPEN.conversation_id) == await direct.open_channel(EVE, OPEN.conversation_id)
+    channels = await remote.open_channels(EVE, limit=1, cursor=None)
+    assert channels == await direct.open_channels(EVE, limit=1, cursor=None)
+    assert (await remote.open_channels(EVE, limit=1, cursor="bG9iYnk=")).conversations == ()
     place = await remote.message_place(BOB, messages.messages[0].number)
     assert place == await direct.message_place(BOB, messages.messages[0].id)
     assert (place.conversation_id, place.seq) == (DIRECT, 2)
@@ -127,6 +144,15 @@ async def test_whatever_cannot_be_read_is_an_outage(response: httpx.Response | N
     transport = httpx.MockTransport(answer)
     async with httpx.AsyncClient(transport=transport, base_url="http://history") as client:
         with pytest.raises(Unavailable):
+            await HttpHistory(client).unread(ALICE)
+
+
+async def test_an_outage_has_a_reason_also_where_the_error_says_none() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("", request=request)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://history") as client:
+        with pytest.raises(Unavailable, match="does not answer: ReadTimeout"):
             await HttpHistory(client).unread(ALICE)
 
 

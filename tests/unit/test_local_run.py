@@ -20,6 +20,18 @@ def test_the_environment_wins_over_the_file_and_an_empty_value_is_none() -> None
     assert [environ[name] for name in names] == ["1", "3", "development", "8103"]
 
 
+@pytest.mark.parametrize(
+    ("given", "is_open"),
+    [
+        ({}, "true"),
+        ({"WARREN_GATEWAY_OPEN_DEVICES": "false"}, "false"),
+        ({"WARREN_MODE": "production"}, None),
+    ],
+)
+def test_devices_are_open_in_development_alone(given: dict[str, str], is_open: str | None) -> None:
+    assert environment({}, {**NODES, **given}).get("WARREN_GATEWAY_OPEN_DEVICES") == is_open
+
+
 @pytest.mark.parametrize("value", ["abc", "0", "65536", "-1"])
 def test_a_value_that_is_no_port_is_named(value: str) -> None:
     with pytest.raises(LocalError, match="WARREN_PRESENCE_ADMIN_PORT"):

@@ -53,13 +53,21 @@ async def test_a_listener_is_a_session_until_it_hangs_up() -> None:
         assert (await edge.service.stats())["sessions"] == 0
 
 
-async def test_the_last_of_what_is_written_together_has_the_id_behind_all_of_it() -> None:
+async def test_each_of_what_is_written_together_has_the_id_behind_it() -> None:
     async with gateway() as edge, served(edge.app) as http, listening(http, path(edge)) as listener:
         await listener.next("welcome")
         await edge.deliver(stored(1), stored(2), stored(3))
         ids = [(await listener.told()).id for _ in range(3)]
-        assert ids[:2] == [None, None]
-        assert versions(ids[2]) == {ROOM: 3}
+        assert [versions(id_) for id_ in ids] == [{ROOM: 1}, {ROOM: 2}, {ROOM: 3}]
+
+
+async def test_an_id_that_is_long_is_at_the_end_of_what_is_written_together_alone() -> None:
+    async with gateway() as edge, served(edge.app) as http, listening(http, path(edge)) as listener:
+        await listener.next("welcome")
+        await edge.deliver(*(stored(1, room=ConversationId(f"room-{number}")) for number in range(60)))
+        ids = [(await listener.told()).id for _ in range(60)]
+        assert [id_ is not None for id_ in ids] == [True] * 50 + [False] * 9 + [True]
+        assert len(versions(ids[-1])) == 60
 
 
 async def test_what_changes_no_position_has_no_id() -> None:
@@ -136,13 +144,22 @@ async def test_a_position_that_is_none_is_told_and_events_go_on_from_now() -> No
         assert await contents(listener, 1) == ["1"]
 
 
+async def test_an_empty_position_is_none() -> None:
+    async with (
+        gateway() as edge,
+        served(edge.app) as http,
+        listening(http, path(edge, since=""), last_event_id="") as listener,
+    ):
+        await listener.next("welcome")
+
+
 async def test_a_silent_stream_has_a_comment_each_fifteen_seconds() -> None:
     async with gateway() as edge, served(edge.app) as http, listening(http, path(edge)) as listener:
         await listener.next("welcome")
         await edge.clock.advance(15)
-        assert await listener.told() == (None, None)
+        assert await listener.told() == (None, None, None)
         await edge.clock.advance(15)
-        assert await listener.told() == (None, None)
+        assert await listener.told() == (None, None, None)
 
 
 async def test_a_draining_gateway_says_bye_and_ends_the_stream() -> None:
@@ -259,6 +276,25 @@ async def test_web_pages_of_the_origins_that_are_set_may_listen_and_others_not()
             assert "access-control-allow-origin" not in listener.headers
         asked = {"Origin": "https://chat.example", "Access-Control-Request-Method": "PATCH"}
         assert (await http.options("/v1/users/bob", headers=asked)).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:5173", "http://127.0.0.1:3000", "https://localhost"])
+async def test_in_development_pages_of_the_same_machine_may_by_default(origin: str) -> None:
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    async with gateway() as edge, served(edge.app) as http:
+        answer = await http.options("/v1/users/bob", headers=asked)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, origin)
+
+
+@pytest.mark.parametrize("origin", ["http://localhost.evil.example", "http://evil.example/localhost:80", "null"])
+async def test_pages_that_only_look_like_it_may_not(origin: str) -> None:
+    asked = {"Origin": origin, "Access-Control-Request-Method": "PUT"}
+    async with gateway() as edge, served(edge.app) as http:
+        assert (await http.options("/v1/users/bob", headers=asked)).status_code == 400
 
 
 async def test_by_default_no_other_origin_may() -> None:

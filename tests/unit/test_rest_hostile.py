@@ -25,6 +25,9 @@ BODIES = [
     ("PATCH", "/v1/messages/m1"),
     ("POST", "/v1/receipts"),
     ("PATCH", "/v1/users/bob"),
+    ("POST", "/api/messages/send"),
+    ("POST", "/api/messages/list"),
+    ("PUT", "/api/messages/status"),
 ]
 STRANGE_BODIES = {
     "no JSON": b"{",
@@ -75,6 +78,11 @@ STRANGE_PATHS = [
     b"//[::1",
     b"/sse?token=%FF",
     b"/sse?token=%00",
+    b"/api/messages/sessions/%FF",
+    b"/api/messages/sessions/a%2Fb",
+    b"/api/messages/sessions/" + b"9" * 16,
+    b"/api/messages/unread?token=%FF",
+    b"/api/sync/devices?token=%00",
 ]
 
 
