@@ -74,14 +74,23 @@ async def find_session(world: World, name: str) -> tuple[ConversationId, UserId 
 async def find_recipient(world: World, name: str) -> tuple[ConversationId, UserId | None]:
     """Find the conversation with a device, or the group that is named in its place, as its messages name it.
 
-    A group does not stand in the way of a device of the same name; one that the caller has left is still a group.
-    Raises: Unavailable.
+    A group does not stand in the way of a device of the same name; one that the caller has left is still a group. While
+    history is away, a name is a device's where presence knows it. Raises: Unavailable.
     """
     direct = direct_conversation_id(world.caller.user_id, UserId(name)), UserId(name)
-    if await _is_room(world, direct[0]) or not await _is_room(world, ConversationId(name)):
+    try:
+        if await _is_room(world, direct[0]) or not await _is_room(world, ConversationId(name)):
+            return direct
+    except Unavailable:
+        if not await _is_device(world, UserId(name)):
+            raise
         return direct
-    known = await world.presence.profiles((UserId(name),))
-    return direct if known else (ConversationId(name), None)
+    return direct if await _is_device(world, UserId(name)) else (ConversationId(name), None)
+
+
+async def _is_device(world: World, name: UserId) -> bool:
+    """Tell whether a device of this name was ever here. Raises: Unavailable."""
+    return name in await world.presence.profiles((name,))
 
 
 async def _is_room(world: World, conversation_id: ConversationId) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime
 from gateway.dialects.base import Accepted, Caller
 from gateway.dialects.world import Person, Room
 from shared.commands import Acknowledge, Alteration, CreateConversation, SendMessage
-from shared.errors import NotFound
+from shared.errors import NotFound, StoreUnavailable
 from shared.events import Changed, ConversationCreated, Message, Stored
 from shared.history_api import MessagePlace
 from shared.ids import ConversationId, DeviceId, MessageId, UserId, is_number
@@ -50,6 +50,8 @@ class FakeWorld:
         return self.said[name]
 
     async def room(self, conversation_id: ConversationId) -> Room:
+        if self.history.down:
+            raise StoreUnavailable("The fake history was told to be down.")
         if conversation_id not in self.rooms:
             raise NotFound("There is no such conversation.")
         return self.rooms[conversation_id]
